@@ -1,0 +1,3 @@
+//! Definitions: parsed with positions, validated, compiled to plans.
+
+pub mod schema;

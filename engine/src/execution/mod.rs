@@ -1,0 +1,1 @@
+//! Executions: the state machine that walks a plan.

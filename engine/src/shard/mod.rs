@@ -1,0 +1,1 @@
+//! Shards: many executions, one writer.

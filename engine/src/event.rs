@@ -3,7 +3,7 @@
 use ecow::EcoString;
 
 use crate::time::Timestamp;
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// A CloudEvent. Data that is not JSON is held as a string, binary data as base64 text with [`CloudEvent::binary`] set.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,5 +52,49 @@ impl CloudEvent {
     #[must_use]
     pub fn partition_key(&self) -> &str {
         self.subject.as_deref().unwrap_or(&self.id)
+    }
+}
+
+/// The event as data: the JSON event format of CloudEvents 1.0.
+#[must_use]
+pub fn envelope(event: &CloudEvent) -> Value {
+    let mut map = Map::default();
+    let mut text = |key: &str, value: Option<&EcoString>| {
+        if let Some(value) = value {
+            map.insert(EcoString::from(key), Value::String(value.clone()));
+        }
+    };
+    text("specversion", Some(&"1.0".into()));
+    text("id", Some(&event.id));
+    text("source", Some(&event.source));
+    text("type", Some(&event.event_type));
+    text("subject", event.subject.as_ref());
+    text("time", event.time.map(|time| time.to_rfc3339().into()).as_ref());
+    text("datacontenttype", event.data_content_type.as_ref());
+    text("dataschema", event.data_schema.as_ref());
+    for (name, value) in &event.extensions {
+        map.insert(name.clone(), value.clone());
+    }
+    if let Some(data) = &event.data {
+        map.insert(if event.binary { "data_base64" } else { "data" }, data.clone());
+    }
+    Value::Object(map)
+}
+
+/// An attribute by name: a required or optional one, an extension, or `data`; `None` when the event lacks it.
+#[must_use]
+pub fn attribute(event: &CloudEvent, name: &str) -> Option<Value> {
+    let text = |value: &EcoString| Some(Value::String(value.clone()));
+    match name {
+        "specversion" => Some(Value::String("1.0".into())),
+        "id" => text(&event.id),
+        "source" => text(&event.source),
+        "type" => text(&event.event_type),
+        "subject" => event.subject.as_ref().and_then(text),
+        "time" => event.time.map(|time| Value::String(time.to_rfc3339().into())),
+        "datacontenttype" => event.data_content_type.as_ref().and_then(text),
+        "dataschema" => event.data_schema.as_ref().and_then(text),
+        "data" => event.data.clone(),
+        other => event.extensions.iter().find(|(name, _)| name == other).map(|(_, value)| value.clone()),
     }
 }

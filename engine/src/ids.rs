@@ -88,17 +88,21 @@ impl ExecutionId {
 
 impl fmt::Display for ExecutionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let h = self.0;
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            h >> 96,
-            h >> 80 & 0xFFFF,
-            h >> 64 & 0xFFFF,
-            h >> 48 & 0xFFFF,
-            h & 0xFFFF_FFFF_FFFF
-        )
+        f.write_str(&uuid_text(self.0))
     }
+}
+
+/// 128 bits in the text form of a UUID (RFC 9562, section 4).
+#[must_use]
+pub fn uuid_text(h: u128) -> String {
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        h >> 96,
+        h >> 80 & 0xFFFF,
+        h >> 64 & 0xFFFF,
+        h >> 48 & 0xFFFF,
+        h & 0xFFFF_FFFF_FFFF
+    )
 }
 
 impl fmt::Debug for ExecutionId {

@@ -1,0 +1,159 @@
+//! The language as a table: program, input, outputs. The expectations are those of jq 1.8.
+
+use ecow::EcoString;
+
+use super::{Context, Expression, Limits};
+use crate::time::Timestamp;
+use crate::value::{ParseLimits, Value};
+
+fn run(program: &str, input: &str) -> String {
+    let variables = [EcoString::from("context")];
+    let expression = match Expression::compile(program, &variables) {
+        Ok(expression) => expression,
+        Err(error) => return format!("syntax: {error}"),
+    };
+    let input = Value::parse(input.as_bytes(), &ParseLimits::default()).expect("JSON in a test");
+    let limits = Limits::default();
+    let give = |_: usize| Value::from("ctx");
+    let cx = Context { now: Timestamp::from_millis(1_795_000_000_000), limits: &limits, variables: &give };
+    match expression.evaluate_all(&input, &cx, 1_000) {
+        Ok(outputs) => outputs.iter().map(Value::to_json).collect::<Vec<_>>().join(" "),
+        Err(error) => format!("error: {}", error.message()),
+    }
+}
+
+#[test]
+fn programs_give_what_jq_gives() {
+    let table = [
+        (".", "1", "1"),
+        (".a.b", "null", "null"),
+        (".a[1:]", r#"{"a":[1,2,3]}"#, "[2,3]"),
+        (".[-1]", "[1,2]", "2"),
+        ("..", "[[1]]", "[[1]] [1] 1"),
+        (".[]?", "1", ""),
+        (".a", "[1]", "error: Cannot index array with \"a\""),
+        ("(.temperature - 32) * 5 / 9", r#"{"temperature":212}"#, "100"),
+        ("1 / 3", "null", "0.3333333333333333"),
+        ("5 % 3, -5 % 3", "null", "2 -2"),
+        ("null + 1, 1 + null", "null", "1 1"),
+        ("{} + 1", "null", "error: object ({}) and number (1) cannot be added"),
+        ("[.[] | . * 2]", "[1,2]", "[2,4]"),
+        ("{a, b: .c, \"x y\": 1, (.k): 2}", r#"{"a":1,"c":3,"k":"z"}"#, r#"{"a":1,"b":3,"x y":1,"z":2}"#),
+        ("{a: (1, 2)}", "null", r#"{"a":1} {"a":2}"#),
+        ("\"a\\(1 + 1)b\"", "null", "\"a2b\""),
+        ("@base64 \"x\\(.)\"", "\"hi\"", "\"xaGk=\""),
+        ("@csv", r#"[1,"a\"b",null]"#, r#""1,\"a\"\"b\",""#),
+        ("@sh", r#"["a b",1]"#, r#""'a b' 1""#),
+        (".a // \"d\"", "{}", "\"d\""),
+        ("(false, null, 1) // 2", "null", "1"),
+        ("if . then 1 elif 2 then 3 else 4 end", "false", "3"),
+        ("if false then 1 end", "5", "5"),
+        ("try error(\"x\") catch .", "null", "\"x\""),
+        ("[.[] | try tonumber catch \"no\"]", r#"["1","a"]"#, "[1,\"no\"]"),
+        ("reduce .[] as $x (0; . + $x)", "[1,2,3]", "6"),
+        ("[foreach .[] as $x (0; . + $x; [$x, .])]", "[1,2]", "[[1,1],[2,3]]"),
+        (". as [$a, {b: $c}] | $a + $c", r#"[1,{"b":2}]"#, "3"),
+        (". as [$a] ?// $a | [$a]", "[[1]]", "[[1]]"),
+        ("def f(x; $y): x + $y; f(.; 2)", "1", "3"),
+        ("def fac: if . < 2 then 1 else . * (. - 1 | fac) end; fac", "10", "3628800"),
+        ("label $out | 1, break $out, 2", "null", "1"),
+        ("[limit(3; range(10))]", "null", "[0,1,2]"),
+        ("first(range(5; 10)), [range(0; 10; 4)]", "null", "5 [0,4,8]"),
+        (".a = 1", "null", r#"{"a":1}"#),
+        (".a.b += 1", "null", r#"{"a":{"b":1}}"#),
+        (".[1:3] = [9]", "[1,2,3,4]", "[1,9,4]"),
+        (".[] |= . + 1", "[1,2]", "[2,3]"),
+        ("(.[] | select(. > 1)) |= empty", "[1,5,3,0]", "[1,0]"),
+        ("del(.a, .b)", r#"{"a":1,"b":2,"c":3}"#, r#"{"c":3}"#),
+        ("del(.[0, 2])", "[1,2,3]", "[2]"),
+        (".a //= 3", r#"{"a":null}"#, r#"{"a":3}"#),
+        ("to_entries", r#"{"b":1,"a":2}"#, r#"[{"key":"b","value":1},{"key":"a","value":2}]"#),
+        ("with_entries(.value += 1)", r#"{"a":1}"#, r#"{"a":2}"#),
+        ("keys, length", r#"{"b":1,"a":2}"#, r#"["a","b"] 2"#),
+        ("[paths]", r#"{"a":[1]}"#, r#"[["a"],["a",0]]"#),
+        ("sort_by(.a) | map(.a)", r#"[{"a":2},{"a":1}]"#, "[1,2]"),
+        ("group_by(. % 2)", "[1,2,3]", "[[2],[1,3]]"),
+        ("unique, min, max, add", "[3,1,3]", "[1,3] 1 3 7"),
+        ("min_by(.a), max_by(.a)", r#"[{"a":2},{"a":1}]"#, r#"{"a":1} {"a":2}"#),
+        ("any(. > 2), all(. > 0)", "[1,3]", "true true"),
+        ("flatten, flatten(1)", "[1,[2,[3]]]", "[1,2,3] [1,2,[3]]"),
+        ("split(\",\"), ascii_upcase", "\"a,b\"", r#"["a","b"] "A,B""#),
+        ("join(\"-\")", r#"["a",1,null,true]"#, "\"a-1--true\""),
+        ("test(\"a.c\"), test(\"A\"; \"i\")", "\"abc\"", "true true"),
+        ("[match(\"(?<x>b)\"; \"g\").captures[0].name]", "\"abab\"", r#"["x","x"]"#),
+        ("capture(\"(?<y>[0-9]+)-(?<m>[0-9]+)\")", "\"2026-11\"", r#"{"y":"2026","m":"11"}"#),
+        ("gsub(\"a\"; \"b\"), sub(\"(?<c>a)\"; \"<\\(.c)>\")", "\"aXa\"", r#""bXb" "<a>Xa""#),
+        ("[scan(\"[0-9]+\")], [splits(\", *\")]", "\"1, 22\"", r#"["1","22"] ["1","22"]"#),
+        ("ltrimstr(\"a\"), rtrimstr(\"c\"), trim", "\"abc\"", r#""bc" "ab" "abc""#),
+        ("tojson, (tojson | fromjson)", r#"{"a":[1]}"#, r#""{\"a\":[1]}" {"a":[1]}"#),
+        ("todate, (todate | fromdate)", "1425599621", r#""2015-03-05T23:53:41Z" 1425599621"#),
+        ("now", "null", "1795000000"),
+        ("walk(if type == \"number\" then . + 1 else . end)", "[1,[2]]", "[2,[3]]"),
+        ("[combinations]", "[[1,2],[3]]", "[[1,3],[2,3]]"),
+        ("transpose", "[[1],[2,3]]", "[[1,2],[null,3]]"),
+        ("indices(\", \"), index(\",\")", "\"a, b, c\"", "[1,4] 1"),
+        ("has(\"a\"), (.a | IN(1, 2))", r#"{"a":1}"#, "true true"),
+        ("[.[] | tostring]", r#"[1,"a",[2]]"#, r#"["1","a","[2]"]"#),
+        ("[until(. > 100; . * 2)]", "1", "[128]"),
+        ("[while(. < 10; . * 3)]", "1", "[1,3,9]"),
+        ("[recurse(if . < 2 then . + 1 else empty end)]", "0", "[0,1,2]"),
+        ("pick(.a.b)", r#"{"a":{"b":1,"c":2}}"#, r#"{"a":{"b":1}}"#),
+        ("[tostream]", r#"{"a":1}"#, r#"[[["a"],1],[["a"]]]"#),
+        ("$context", "null", "\"ctx\""),
+        ("1 as $x | 2 as $y | [$x, $y, $x + $y]", "null", "[1,2,3]"),
+        (". == 1 and . != 2 or false | not", "1", "false"),
+        ("[.[] < 2]", "[1,2]", "[true,false]"),
+        ("{} < []", "null", "false"),
+        ("-. + 1", "3", "-2"),
+        ("\"ab\" * 2, ({a: {b: 1}} * {a: {c: 2}})", "null", r#""abab" {"a":{"b":1,"c":2}}"#),
+        ("[splits(\"a\")] | length", "\"bab\"", "2"),
+        ("getpath([\"a\", 0])", r#"{"a":[7]}"#, "7"),
+        ("[.[] as {a: $x} | $x]", r#"[{"a":1},{"a":2}]"#, "[1,2]"),
+        ("limit(1; error)", "\"e\"", "error: e"),
+        ("@json, @html, @uri", "\"<&>\"", r#""\"<&>\"" "&lt;&amp;&gt;" "%3C%26%3E""#),
+    ];
+    let mut wrong = Vec::new();
+    for (program, input, expected) in table {
+        let got = run(program, input);
+        if got != expected {
+            wrong.push(format!("{program}   on {input}: {got}   instead of {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn syntax_errors_name_the_place_and_the_cure() {
+    let error = |program: &str| Expression::compile(program, &["context".into()]).expect_err("a syntax error");
+    assert_eq!(error(".a | ]").offset, 5);
+    assert_eq!(error("$contxt").message, "`$contxt` is not defined: here are $context");
+    assert!(error("env.HOME").message.contains("not to be had"));
+    assert!(error("$ENV.HOME").message.contains("not to be had"));
+    assert!(error("halt").message.contains("not to be had"));
+    assert_eq!(error("foo(1)").offset, 0);
+    assert!(error(&"(".repeat(10_000)).message.contains("too deep"));
+}
+
+#[test]
+fn hostile_programs_are_stopped() {
+    for program in [
+        "def f: f; f",
+        "def f: [f]; f",
+        "[range(1e12)]",
+        "[repeat(1)]",
+        "reduce range(100) as $i (\"x\"; . + .)",
+        "reduce range(100) as $i ([0]; [., .]) | tojson",
+        "reduce range(64) as $i ([1]; . + .) | sort",
+        "[range(30) | [0, 1]] | [combinations] | length",
+        "\"a\" * 1e12",
+        "last(range(1e15))",
+        ".[1e9] = 1",
+        "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\" | test(\"(a+)+\\\\1b\")",
+    ] {
+        let started = std::time::Instant::now();
+        let answer = run(program, "null");
+        assert!(answer.starts_with("error: "), "{program}: {}", &answer[..answer.len().min(80)]);
+        // A generous bound: it shows that it ends at all, on any machine.
+        assert!(started.elapsed().as_secs() < 20, "{program} took {:?}", started.elapsed());
+    }
+}

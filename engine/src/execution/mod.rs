@@ -24,6 +24,8 @@ mod fork;
 mod listen;
 mod loops;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod try_catch;
 
 use ecow::EcoString;

@@ -1,1 +1,4 @@
-//! Trinity.
+//! The shell around the core: what touches the outside.
+#![warn(missing_docs)]
+
+pub mod call;

@@ -1,1 +1,1 @@
-//! Trinity.
+//! The composition root of Trinity; its binary is `trinity`.

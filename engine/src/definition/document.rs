@@ -205,7 +205,13 @@ pub(crate) fn parse(source: &Source<'_>, limits: Limits) -> Result<Node, Box<Dia
         }
     }
     builder.root.ok_or_else(|| {
-        finding(source, "TRN0111", "the document is empty".into(), Span::new(0, 0), Some("a definition is a map with `document` and `do`"))
+        finding(
+            source,
+            "TRN0111",
+            "the document is empty".into(),
+            Span::new(0, 0),
+            Some("a definition is a map with `document` and `do`"),
+        )
     })
 }
 
@@ -213,7 +219,13 @@ fn next<'i>(parser: &mut Parser<'i, StrInput<'i>>) -> Option<Result<(Event<'i>, 
     parser.next_event()
 }
 
-fn finding(source: &Source<'_>, code: &'static str, message: String, span: Span, hint: Option<&str>) -> Box<Diagnostic> {
+fn finding(
+    source: &Source<'_>,
+    code: &'static str,
+    message: String,
+    span: Span,
+    hint: Option<&str>,
+) -> Box<Diagnostic> {
     Box::new(Diagnostic {
         severity: Severity::Error,
         code,
@@ -258,7 +270,16 @@ impl<'s> Builder<'s> {
         } else {
             source.text.char_indices().map(|(i, _)| u32::try_from(i).unwrap_or(u32::MAX)).collect()
         };
-        Builder { source, limits, offsets, open: Vec::new(), root: None, documents: 0, nodes: 0, anchors: BTreeMap::new() }
+        Builder {
+            source,
+            limits,
+            offsets,
+            open: Vec::new(),
+            root: None,
+            documents: 0,
+            nodes: 0,
+            anchors: BTreeMap::new(),
+        }
     }
 
     fn byte(&self, index: usize) -> usize {
@@ -272,7 +293,13 @@ impl<'s> Builder<'s> {
         Span::new(self.byte(marks.start.index()), self.byte(marks.end.index()))
     }
 
-    fn fail<T>(&self, code: &'static str, message: String, span: Span, hint: Option<&str>) -> Result<T, Box<Diagnostic>> {
+    fn fail<T>(
+        &self,
+        code: &'static str,
+        message: String,
+        span: Span,
+        hint: Option<&str>,
+    ) -> Result<T, Box<Diagnostic>> {
         Err(finding(self.source, code, message, span, hint))
     }
 
@@ -318,7 +345,8 @@ impl<'s> Builder<'s> {
             _ => None,
         };
         // A block collection "ends" where the next token begins: its last child says better where.
-        let flow = self.source.text.as_bytes().get(done.node.span.start as usize).is_some_and(|b| matches!(b, b'[' | b'{'));
+        let flow =
+            self.source.text.as_bytes().get(done.node.span.start as usize).is_some_and(|b| matches!(b, b'[' | b'{'));
         let end = if flow { span.end } else { children_end.unwrap_or(done.node.span.end) };
         done.node.span.end = end.max(done.node.span.start);
         if done.anchor > 0 {
@@ -419,7 +447,13 @@ impl<'s> Builder<'s> {
         let text = EcoString::from(text);
         if let Some(first) = keys.insert(text.clone(), span) {
             let place = self.source.place(first);
-            let mut error = finding(self.source, "TRN0106", format!("duplicate key \"{text}\""), span, Some("remove or rename one of them"));
+            let mut error = finding(
+                self.source,
+                "TRN0106",
+                format!("duplicate key \"{text}\""),
+                span,
+                Some("remove or rename one of them"),
+            );
             error.related.push(Related { message: "first given here".into(), place });
             return Err(error);
         }
@@ -461,7 +495,12 @@ impl<'s> Builder<'s> {
         let core = tag.is_yaml_core_schema() && known;
         let non_specific = tag.handle.is_empty() && tag.suffix == "!" || tag.handle == "!" && tag.suffix.is_empty();
         if !core && !non_specific {
-            return self.fail("TRN0109", format!("the tag `{tag}` is not supported"), span, Some("remove it; definitions are plain data"));
+            return self.fail(
+                "TRN0109",
+                format!("the tag `{tag}` is not supported"),
+                span,
+                Some("remove it; definitions are plain data"),
+            );
         }
         Ok(non_specific || tag.suffix == "str")
     }

@@ -74,7 +74,8 @@ pub fn parse_iso8601(text: &str) -> Result<Duration, String> {
         while !rest.is_empty() {
             let length = rest.bytes().take_while(|b| b.is_ascii_digit() || matches!(b, b'.' | b',')).count();
             let number = rest[..length].replace(',', ".");
-            let well_formed = number.starts_with(|c: char| c.is_ascii_digit()) && number.ends_with(|c: char| c.is_ascii_digit());
+            let well_formed =
+                number.starts_with(|c: char| c.is_ascii_digit()) && number.ends_with(|c: char| c.is_ascii_digit());
             let amount: f64 = number.parse().ok().filter(|_| well_formed).ok_or_else(wrong)?;
             let designator = rest[length..].chars().next().ok_or_else(wrong)?;
             let found = units[next..].iter().position(|(name, ..)| *name == designator).ok_or_else(wrong)?;
@@ -121,7 +122,22 @@ mod tests {
 
     #[test]
     fn what_is_no_duration() {
-        for text in ["", "P", "PT", "30s", "P1S", "PT1D", "PT1M1H", "P-1D", "PT.5S", "PT5.S", "P1DT", "pt5s", "P99999999999Y", "PT1.2.3S"] {
+        for text in [
+            "",
+            "P",
+            "PT",
+            "30s",
+            "P1S",
+            "PT1D",
+            "PT1M1H",
+            "P-1D",
+            "PT.5S",
+            "PT5.S",
+            "P1DT",
+            "pt5s",
+            "P99999999999Y",
+            "PT1.2.3S",
+        ] {
             assert!(parse_iso8601(text).is_err(), "{text}");
         }
     }

@@ -25,7 +25,6 @@ pub use source::{Place, Span};
 
 use crate::plan::Plan;
 
-
 /// Compiles a definition in YAML or JSON. With the plan come the warnings.
 ///
 /// # Errors

@@ -18,7 +18,8 @@ pub(crate) fn is_semver(text: &str) -> bool {
         })
     };
     let numbers: Vec<&str> = core.split('.').collect();
-    let number = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && (n.len() == 1 || !n.starts_with('0'));
+    let number =
+        |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && (n.len() == 1 || !n.starts_with('0'));
     numbers.len() == 3
         && numbers.iter().all(number)
         && pre.is_none_or(|p| identifiers(p, true))

@@ -31,10 +31,16 @@ pub(crate) fn resolve(text: &str) -> Plain {
         return Plain::NotFinite;
     }
     if let Some(digits) = text.strip_prefix("0o") {
-        return i64::from_str_radix(digits, 8).ok().filter(|_| !digits.starts_with(['+', '-'])).map_or(Plain::Text, Plain::Int);
+        return i64::from_str_radix(digits, 8)
+            .ok()
+            .filter(|_| !digits.starts_with(['+', '-']))
+            .map_or(Plain::Text, Plain::Int);
     }
     if let Some(digits) = text.strip_prefix("0x") {
-        return i64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with(['+', '-'])).map_or(Plain::Text, Plain::Int);
+        return i64::from_str_radix(digits, 16)
+            .ok()
+            .filter(|_| !digits.starts_with(['+', '-']))
+            .map_or(Plain::Text, Plain::Int);
     }
     if !is_decimal(unsigned) {
         return Plain::Text;
@@ -76,7 +82,9 @@ mod tests {
 
     #[test]
     fn the_core_schema_and_not_yaml_1_1() {
-        for text in ["yes", "on", "off", "no", "1_000", "0b1", "1:30", "2026-01-01", "e5", ".", "-", "+x", "0x", "1.0.0"] {
+        for text in
+            ["yes", "on", "off", "no", "1_000", "0b1", "1:30", "2026-01-01", "e5", ".", "-", "+x", "0x", "1.0.0"]
+        {
             assert_eq!(resolve(text), Plain::Text, "{text}");
         }
         assert_eq!(resolve("010"), Plain::Int(10));

@@ -47,7 +47,11 @@ pub struct SchemaViolation {
 
 impl fmt::Display for SchemaViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.instance.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.instance, self.message) }
+        if self.instance.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.instance, self.message)
+        }
     }
 }
 
@@ -107,7 +111,9 @@ fn short(error: &jsonschema::ValidationError<'_>) -> String {
 fn count(value: &Value, depth: usize) -> Option<usize> {
     match value {
         Value::Array(items) => items.iter().try_fold(1, |sum, v| Some(sum + count(v, depth.checked_sub(1)?)?)),
-        Value::Object(members) => members.iter().try_fold(1, |sum, (_, v)| Some(sum + count(v, depth.checked_sub(1)?)?)),
+        Value::Object(members) => {
+            members.iter().try_fold(1, |sum, (_, v)| Some(sum + count(v, depth.checked_sub(1)?)?))
+        }
         _ => Some(1),
     }
 }

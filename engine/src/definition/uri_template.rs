@@ -32,7 +32,11 @@ pub(crate) fn check(text: &str) -> Result<(), Wrong> {
         };
         let name = &text[open + 1..open + length];
         if name.starts_with(['+', '#', '.', '/', ';', '?', '&', '=', ',', '!', '@', '|', '$']) {
-            return wrong(open..open + length + 1, "only simple expansion, {name}, is part of the DSL", "use an expression instead: ${ \"https://…/\\(.name)\" }");
+            return wrong(
+                open..open + length + 1,
+                "only simple expansion, {name}, is part of the DSL",
+                "use an expression instead: ${ \"https://…/\\(.name)\" }",
+            );
         }
         if name.is_empty() || name.contains(['{', ',', '*', ':']) {
             return wrong(open..open + length + 1, "one name is needed between { and }", "such as {id}");
@@ -48,7 +52,11 @@ pub(crate) fn check(text: &str) -> Result<(), Wrong> {
         None if text.starts_with('.') || text.starts_with('$') => {
             wrong(0..text.len(), "an endpoint that is an expression must be wrapped", &format!("write ${{ {text} }}"))
         }
-        None => wrong(0..text.len(), "the URI must be absolute", &format!("such as https://{}", text.trim_start_matches('/'))),
+        None => wrong(
+            0..text.len(),
+            "the URI must be absolute",
+            &format!("such as https://{}", text.trim_start_matches('/')),
+        ),
     }
 }
 
@@ -58,10 +66,27 @@ mod tests {
 
     #[test]
     fn simple_expansion_only() {
-        for good in ["https://a.example/{id}?q={q.x}", "http://localhost:8080", "{base}/x", "https://{host}/", "HTTPS://x".to_lowercase().as_str()] {
+        for good in [
+            "https://a.example/{id}?q={q.x}",
+            "http://localhost:8080",
+            "{base}/x",
+            "https://{host}/",
+            "HTTPS://x".to_lowercase().as_str(),
+        ] {
             assert!(check(good).is_ok(), "{good}");
         }
-        for bad in ["", "ftp://x", "/pets", "https://x/{", "https://x/}", "https://x/{+y}", "https://x/{}", "https://x/{a,b}", "https://x/a b", ".url"] {
+        for bad in [
+            "",
+            "ftp://x",
+            "/pets",
+            "https://x/{",
+            "https://x/}",
+            "https://x/{+y}",
+            "https://x/{}",
+            "https://x/{a,b}",
+            "https://x/a b",
+            ".url",
+        ] {
             assert!(check(bad).is_err(), "{bad}");
         }
     }

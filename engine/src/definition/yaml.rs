@@ -98,7 +98,8 @@ fn leaf(out: &mut String, value: &Value, level: usize) {
 
 /// Whether a text reads best as a literal block, and can be one.
 fn is_block(text: &str) -> bool {
-    let printable = text.chars().all(|c| c == '\n' || !c.is_control() && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}'));
+    let printable =
+        text.chars().all(|c| c == '\n' || !c.is_control() && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}'));
     let first = text.lines().next().unwrap_or("");
     text.trim_end_matches('\n').contains('\n')
         && printable
@@ -142,7 +143,8 @@ fn string(out: &mut String, text: &str) {
 
 fn is_plain(text: &str) -> bool {
     const OLD_WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "="];
-    let begins = text.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '/' | '.' | '$' | '(') || c.is_ascii_digit());
+    let begins =
+        text.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '/' | '.' | '$' | '(') || c.is_ascii_digit());
     let inside = text.chars().all(|c| !c.is_control() && !matches!(c, '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{85}'));
     begins
         && inside
@@ -198,7 +200,12 @@ mod tests {
     }
 
     fn any_value() -> impl Strategy<Value = serde_json::Value> {
-        let text = prop_oneof!["[ -~]{0,8}", "[a-z:#\n\t \\-'\"é😀\u{85}\u{feff}]{0,12}", Just("null".to_owned()), Just("1e3".to_owned())];
+        let text = prop_oneof![
+            "[ -~]{0,8}",
+            "[a-z:#\n\t \\-'\"é😀\u{85}\u{feff}]{0,12}",
+            Just("null".to_owned()),
+            Just("1e3".to_owned())
+        ];
         let leaf = prop_oneof![
             Just(json!(null)),
             any::<bool>().prop_map(|b| json!(b)),

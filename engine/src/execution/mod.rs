@@ -142,7 +142,6 @@ impl Execution {
         };
         let created = Fact::Created { input: execution.input.clone(), trigger: start.trigger };
         execution.record(None, created, cx);
-        execution.record(None, Fact::Started { iteration: None }, cx);
         execution.measure(None, MeasurementKind::Started, cx.now, cx);
         execution.begin(plan, cx);
         execution.settle();

@@ -208,7 +208,6 @@ do:
     );
     world.start(r#"{"deviceId": "d1", "temperature": 95}"#).check(expect![[r#"
         workflow: created {"deviceId":"d1","temperature":95}
-        workflow: started
         /do/0/convert: started
         /do/0/convert: completed {"device":"d1","celsius":35}
         /do/1/judge: started
@@ -223,7 +222,9 @@ do:
 #[test]
 fn loops_chain_their_outputs_and_stop_on_while_and_exit() {
     let body = |condition: &str, then: &str| {
-        format!("do: [{{l: {{for: {{in: .xs}}, {condition} do: [{{a: {{set: {{xs: '${{.xs}}', n: '${{(.n // 0) + $item + $index}}'}}, {then}}}}}]}}}}]")
+        format!(
+            "do: [{{l: {{for: {{in: .xs}}, {condition} do: [{{a: {{set: {{xs: '${{.xs}}', n: '${{(.n // 0) + $item + $index}}'}}, {then}}}}}]}}}}]"
+        )
     };
     let input = r#"{"xs": [10, 20, 30]}"#;
     assert_eq!(output(&body("", ""), input), r#"{"xs":[10,20,30],"n":63}"#);
@@ -254,7 +255,6 @@ fn of_competing_branches_the_first_wins_and_the_others_are_cancelled() {
     );
     world.start("7").wake().check(expect![[r#"
         workflow: created 7
-        workflow: started
         /do/0/f: started
         /do/0/f/fork/branches/0/slow: started
         /do/0/f/fork/branches/0/slow: waiting 9000 ms
@@ -281,10 +281,9 @@ do:
         retry: {delay: {seconds: 1}, backoff: {exponential: {}}, limit: {attempt: {count: 2}}}
 "#,
     );
-    world.start(r#"{"id": "a b"}"#).answer(503, "{}").wake().answer(503, "{}").wake().answer(404, "{}").check(expect![[
-        r#"
+    world.start(r#"{"id": "a b"}"#).answer(503, "{}").wake().answer(503, "{}").wake().answer(404, "{}").check(expect![
+        [r#"
         workflow: created {"id":"a b"}
-        workflow: started
         /do/0/t: started
         /do/0/t/try/0/c: started
           -> call 1: GET http://x.test/a%20b
@@ -303,8 +302,8 @@ do:
         workflow: faulted communication 404 at /do/0/t/try/0/c
           -> cancel call
         = faulted
-    "#
-    ]]);
+    "#]
+    ]);
 }
 
 #[test]
@@ -329,12 +328,10 @@ fn timeouts_cut_off_what_is_inside_and_can_be_caught() {
 
 #[test]
 fn listening_takes_one_event_for_each_filter_and_keeps_their_order() {
-    let mut world = World::new(
-        "do: [{l: {listen: {to: {all: [{with: {type: a, data: '${ .v > 1 }'}}, {with: {type: b}}]}}}}]",
-    );
+    let mut world =
+        World::new("do: [{l: {listen: {to: {all: [{with: {type: a, data: '${ .v > 1 }'}}, {with: {type: b}}]}}}}]");
     world.start("{}").event("b", "{\"v\":9}").event("a", "{\"v\":1}").event("a", "{\"v\":2}").check(expect![[r#"
         workflow: created {}
-        workflow: started
         /do/0/l: started
         /do/0/l: waiting for events
           -> subscribe a b
@@ -373,7 +370,6 @@ fn cancelling_ends_all_tasks_and_nothing_moves_it_afterwards() {
     let mut world = World::new("do: [{o: {do: [{w: {wait: PT1S}}]}}]");
     world.start("{}").feed(ExecutionInput::Control(Control::Cancel)).feed(ExecutionInput::Timers).check(expect![[r#"
         workflow: created {}
-        workflow: started
         /do/0/o: started
         /do/0/o/do/0/w: started
         /do/0/o/do/0/w: waiting 1000 ms
@@ -386,7 +382,8 @@ fn cancelling_ends_all_tasks_and_nothing_moves_it_afterwards() {
 
 #[test]
 fn secrets_are_seen_only_when_declared() {
-    let tasks = |declared: &str| format!("use: {{secrets: {declared}}}\ndo: [{{s: {{set: {{t: '${{ $secrets | keys }}'}}}}}}]");
+    let tasks =
+        |declared: &str| format!("use: {{secrets: {declared}}}\ndo: [{{s: {{set: {{t: '${{ $secrets | keys }}'}}}}}}]");
     assert_eq!(output(&tasks("[token]"), "{}"), r#"{"t":["token"]}"#);
     assert_eq!(output(&tasks("[]"), "{}"), r#"{"t":[]}"#);
 }

@@ -105,7 +105,8 @@ impl<'a> Compiler<'a> {
         let headers = node.get("headers").and_then(|n| self.transformation(n, "`headers`", scope));
         let query = node.get("query").and_then(|n| self.transformation(n, "`query`", scope));
         let body = node.get("body").and_then(|n| self.template(n, scope));
-        let output = node.get("output").and_then(|n| self.choice(n, "value of `output`", &["content", "raw", "response"]));
+        let output =
+            node.get("output").and_then(|n| self.choice(n, "value of `output`", &["content", "raw", "response"]));
         let output = match output {
             Some(1) => HttpOutput::Raw,
             Some(2) => HttpOutput::Response,

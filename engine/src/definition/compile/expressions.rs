@@ -105,12 +105,15 @@ impl Compiler<'_> {
         if let Some(inside) = expression::strip_wrapper(text) {
             return self.compile_inside(node, text, inside, scope).map(Template::Expression);
         }
-        if self.loose && let Ok(expression) = Expression::compile(text, &scope.variables) {
+        if self.loose
+            && let Ok(expression) = Expression::compile(text, &scope.variables)
+        {
             self.check_secrets(node, text, 0);
             return Some(Template::Expression(expression));
         }
         if text.contains("${") {
-            let hint = "only a string that is one ${ … } from begin to end is evaluated; join texts inside: ${ \"a \\(.b)\" }";
+            let hint =
+                "only a string that is one ${ … } from begin to end is evaluated; join texts inside: ${ \"a \\(.b)\" }";
             self.warning("TRN0803", node.span, "this `${` stays as it is written", hint);
         }
         Some(Template::Constant(Value::String(text.into())))

@@ -63,7 +63,12 @@ impl<'a> Compiler<'a> {
                 Some(near) => {
                     self.error_with("TRN0201", entry.key_span, message, format!("did you mean \"{near}\"?"));
                 }
-                None => self.warning("TRN0805", entry.key_span, message, format!("it is ignored; known here: {}", TOP.join(", "))),
+                None => self.warning(
+                    "TRN0805",
+                    entry.key_span,
+                    message,
+                    format!("it is ignored; known here: {}", TOP.join(", ")),
+                ),
             }
         }
     }

@@ -56,7 +56,9 @@ pub(super) fn compile(text: &str) -> (Option<Plan>, Vec<Diagnostic>) {
     let plan = compiler.definition(&root);
     let mut findings = compiler.findings;
     // A function body is compiled at each of its calls: the same finding is one finding.
-    findings.sort_by(|a, b| (a.span.start, a.severity, a.code, &a.message).cmp(&(b.span.start, b.severity, b.code, &b.message)));
+    findings.sort_by(|a, b| {
+        (a.span.start, a.severity, a.code, &a.message).cmp(&(b.span.start, b.severity, b.code, &b.message))
+    });
     findings.dedup();
     for finding in &mut findings {
         finding.pointer = document::pointer_at(&root, finding.span);

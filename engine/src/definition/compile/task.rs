@@ -53,7 +53,8 @@ impl Compiler<'_> {
     ) -> ListIx {
         let list = self.new_list();
         let Some(items) = self.list(node, what) else { return list };
-        let entries: Vec<Option<&Entry>> = items.iter().map(|item| self.single(item, "an item of a task list")).collect();
+        let entries: Vec<Option<&Entry>> =
+            items.iter().map(|item| self.single(item, "an item of a task list")).collect();
         let names = entries.iter().flatten().map(|e| e.key.as_str()).collect();
         let siblings = Siblings { names, closed };
         self.check_names(&entries);
@@ -160,7 +161,8 @@ impl Compiler<'_> {
             return None;
         };
         if let Some((second, _)) = kinds.next() {
-            let message = format!("a task does one thing: it is \"{}\" already, \"{}\" is another", first.key, second.key);
+            let message =
+                format!("a task does one thing: it is \"{}\" already, \"{}\" is another", first.key, second.key);
             self.error_with("TRN0204", second.key_span, message, "make it a task of its own");
             return None;
         }

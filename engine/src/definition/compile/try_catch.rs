@@ -36,8 +36,7 @@ impl<'a> Compiler<'a> {
         let when = node.get("when").and_then(|n| self.expression(n, "`when`", &inner));
         let except_when = node.get("exceptWhen").and_then(|n| self.expression(n, "`exceptWhen`", &inner));
         let retry = node.get("retry").and_then(|n| self.retry(n, &inner));
-        let handler =
-            node.get("do").map(|n| self.task_list(n, &format!("{reference}/catch/do"), "`catch.do`", &inner));
+        let handler = node.get("do").map(|n| self.task_list(n, &format!("{reference}/catch/do"), "`catch.do`", &inner));
         let then = node.get("then").and_then(|n| self.flow(n, siblings));
         Some(Catch { filter, variable, when, except_when, retry, handler, then })
     }

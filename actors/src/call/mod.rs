@@ -1,0 +1,7 @@
+//! Outside calls of tasks.
+
+mod egress;
+mod http;
+
+pub use egress::Egress;
+pub use http::HttpCaller;

@@ -5,9 +5,11 @@
 //! [`Receipts::durable`] was called with its token.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use trinity_engine::input::SourceEvent;
+use trinity_engine::time::Timestamp;
 
 use crate::dead_letter::DeadLetter;
 use crate::status::Status;
@@ -83,10 +85,23 @@ impl Source {
 
     /// Reads no more, waits for the receipts of what was handed on (at most a few seconds), acknowledges and disconnects.
     /// The pump must go on meanwhile.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         let _ = self.stop.send(true);
-        if let Err(error) = self.worker.await {
+        if let Err(error) = (&mut self.worker).await {
             tracing::error!(%error, "the worker of a source failed");
         }
     }
+}
+
+impl Drop for Source {
+    /// Ends it at once, without acknowledging anything more: the broker delivers again.
+    fn drop(&mut self) {
+        self.worker.abort();
+    }
+}
+
+/// The time, for events whose broker gives none.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

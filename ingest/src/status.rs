@@ -1,7 +1,7 @@
 //! State and counters of a source or sink, for metrics and readiness.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -36,7 +36,6 @@ pub struct Status {
     /// Times the connection was lost or refused.
     pub disconnects: Counter,
     connected: AtomicBool,
-    lag: AtomicI64,
     last_error: Mutex<Option<String>>,
 }
 
@@ -45,13 +44,6 @@ impl Status {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
-    }
-
-    /// Messages that wait in the source's Kafka partitions, where known.
-    #[must_use]
-    pub fn lag(&self) -> Option<u64> {
-        // 0 means not known, so that the default needs no code: the lag is kept plus 1.
-        u64::try_from(self.lag.load(Ordering::Relaxed) - 1).ok()
     }
 
     /// What went wrong last; cleared by the next connection.
@@ -69,10 +61,6 @@ impl Status {
         self.disconnects.add(1);
         self.connected.store(false, Ordering::Relaxed);
         self.set_error(Some(reason));
-    }
-
-    pub(crate) fn set_lag(&self, lag: i64) {
-        self.lag.store(lag.max(0).saturating_add(1), Ordering::Relaxed);
     }
 
     pub(crate) fn failed(&self, reason: String) {

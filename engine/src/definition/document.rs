@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { bytes_max: 1 << 20, depth_max: 128, nodes_max: 200_000 }
+        Limits { bytes_max: 1 << 20, depth_max: 128, nodes_max: 100_000 }
     }
 }
 
@@ -352,7 +352,10 @@ impl<'s> Builder<'s> {
         if done.anchor > 0 {
             let nodes = self.nodes - done.nodes_before;
             // The copy kept for aliases counts too, for anchors nest.
-            self.count(nodes, span)?;
+            if self.nodes + nodes > self.limits.nodes_max {
+                return Err(self.too_many_aliases(done.node.span));
+            }
+            self.nodes += nodes;
             self.anchors.insert(done.anchor, (done.node.clone(), nodes));
         }
         self.place(done.node)
@@ -365,8 +368,7 @@ impl<'s> Builder<'s> {
         };
         let (nodes, depth) = (*nodes, depth(node));
         if self.nodes + nodes > self.limits.nodes_max {
-            let message = format!("aliases expand the document to more than {} values", self.limits.nodes_max);
-            return self.fail("TRN0105", message, span, Some("write out what differs instead of nesting aliases"));
+            return Err(self.too_many_aliases(span));
         }
         if self.open.len() + depth > self.limits.depth_max {
             let message = format!("aliases nest the document more than {} deep", self.limits.depth_max);
@@ -376,6 +378,11 @@ impl<'s> Builder<'s> {
         self.nodes += nodes;
         move_to(&mut node, span);
         self.place(node)
+    }
+
+    fn too_many_aliases(&self, span: Span) -> Box<Diagnostic> {
+        let message = format!("anchors and aliases expand the document to more than {} values", self.limits.nodes_max);
+        finding(self.source, "TRN0105", message, span, Some("write out what differs instead of nesting aliases"))
     }
 
     fn scalar(
@@ -519,8 +526,12 @@ impl<'s> Builder<'s> {
             Some("check the indentation, and quote texts that contain `: `, ` #` or begin with a special character")
         };
         let info = problem.info();
-        let code = if info.contains("recursion") { "TRN0103" } else { "TRN0101" };
-        finding(self.source, code, format!("not valid YAML: {info}"), Span::new(at, at), hint)
+        if info.contains("recursion") {
+            // The scanner keeps a limit of its own for `[` and `{`.
+            let hint = "split the definition, or flatten the data";
+            return finding(self.source, "TRN0103", "nested too deep".into(), Span::new(at, at), Some(hint));
+        }
+        finding(self.source, "TRN0101", format!("not valid YAML: {info}"), Span::new(at, at), hint)
     }
 }
 

@@ -1,0 +1,1 @@
+//! Findings within expressions point into the text.

@@ -3,7 +3,7 @@
 use super::{Compiler, Scope};
 use crate::definition::document::{Entry, Kind, Node, span_in_string};
 use crate::expression::{self, Expression, Template};
-use crate::value::{Map, Value};
+use crate::value::Value;
 
 impl Compiler<'_> {
     /// A field that is an expression: with or without `${ }`, as the examples of the DSL write it.
@@ -87,11 +87,11 @@ impl Compiler<'_> {
             Kind::Array(items) => {
                 let parts: Vec<Option<Template>> = items.iter().map(|item| self.template(item, scope)).collect();
                 let parts: Vec<Template> = parts.into_iter().collect::<Option<_>>()?;
-                Some(fold_array(parts))
+                Some(Template::Array(parts).folded())
             }
             Kind::Object(entries) => {
                 let parts: Vec<Option<_>> = entries.iter().map(|entry| self.member(entry, scope)).collect();
-                Some(fold_object(parts.into_iter().collect::<Option<_>>()?))
+                Some(Template::Object(parts.into_iter().collect::<Option<_>>()?).folded())
             }
             _ => Some(Template::Constant(node.to_value())),
         }
@@ -135,28 +135,6 @@ impl Compiler<'_> {
     pub(super) fn identity(&self, scope: &Scope) -> Option<Template> {
         Expression::compile(".", &scope.variables).ok().map(Template::Expression)
     }
-}
-
-/// A list without expressions is a constant.
-fn fold_array(parts: Vec<Template>) -> Template {
-    let constant = |part: &Template| match part {
-        Template::Constant(value) => Some(value.clone()),
-        _ => None,
-    };
-    match parts.iter().map(constant).collect::<Option<_>>() {
-        Some(values) => Template::Constant(Value::Array(values)),
-        None => Template::Array(parts),
-    }
-}
-
-/// A map without expressions is a constant.
-fn fold_object(parts: Vec<(ecow::EcoString, Template)>) -> Template {
-    let mut members = Vec::with_capacity(parts.len());
-    for (key, part) in &parts {
-        let Template::Constant(value) = part else { return Template::Object(parts) };
-        members.push((key.clone(), value.clone()));
-    }
-    Template::Constant(Value::Object(members.into_iter().collect::<Map>()))
 }
 
 /// The secrets that an expression names in plain sight, with the offsets of the names: `$secrets.name`,

@@ -52,11 +52,7 @@ pub(crate) fn check(text: &str) -> Result<(), Wrong> {
         None if text.starts_with('.') || text.starts_with('$') => {
             wrong(0..text.len(), "an endpoint that is an expression must be wrapped", &format!("write ${{ {text} }}"))
         }
-        None => wrong(
-            0..text.len(),
-            "the URI must be absolute",
-            &format!("such as https://{}", text.trim_start_matches('/')),
-        ),
+        None => wrong(0..text.len(), "the URI must be absolute", "such as https://example.com/path/{id}"),
     }
 }
 

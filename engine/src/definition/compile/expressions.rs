@@ -42,8 +42,17 @@ impl Compiler<'_> {
             Err(error) => {
                 let start = begin + error.offset;
                 let span = span_in_string(self.source, node, start..start + error.len.max(1));
-                let hint = self.expression_hint(&error.message, scope);
-                self.report(crate::definition::Severity::Error, "TRN0401", span, error.message, hint);
+                let hint = if inside.contains("${") {
+                    Some(
+                        "a string is one ${ … } from begin to end; join texts inside: ${ \"\\(.a) and \\(.b)\" }"
+                            .to_owned(),
+                    )
+                } else {
+                    self.expression_hint(&error.message, scope)
+                };
+                // The hint lists what is known, or better.
+                let message = error.message.split(": here are $").next().unwrap_or(&error.message).to_owned();
+                self.report(crate::definition::Severity::Error, "TRN0401", span, message, hint);
                 None
             }
         }

@@ -21,6 +21,11 @@ impl<'a> Compiler<'a> {
     /// A duration that must be known when the definition is registered.
     pub(super) fn constant_duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
         match &node.kind {
+            Kind::String(text, _) if expression::strip_wrapper(text).is_some() => {
+                let hint = "it must be known when the workflow is registered: write it out, such as PT15M";
+                self.error_with("TRN0402", node.span, format!("{what} can't be computed"), hint);
+                None
+            }
             Kind::String(text, _) => match duration::parse_iso8601(text) {
                 Ok(span) => Some(span),
                 Err(message) => {

@@ -876,7 +876,7 @@ fn call_http_with_a_relative_uri() {
               |
             5 |       with: {method: get, endpoint: /pets}
               |                                     ^^^^^
-              = help: such as https://pets
+              = help: such as https://example.com/path/{id}
         "#]],
     );
 }

@@ -191,12 +191,12 @@ schedule: {every: "${ .x }"}
 do: []
 "##,
         expect![[r#"
-            error[TRN0503]: `${ .x }` is not an ISO 8601 duration such as PT30S, PT1H30M or P1DT12H
+            error[TRN0402]: `schedule.every` can't be computed
              --> t.yaml:2:19
               |
             2 | schedule: {every: "${ .x }"}
               |                   ^^^^^^^^^
-              = help: or write an object: {minutes: 1, seconds: 30}
+              = help: it must be known when the workflow is registered: write it out, such as PT15M
         "#]],
     );
 }

@@ -149,3 +149,21 @@ do:
         "#]],
     );
 }
+
+#[test]
+fn expressions_with_several_outputs() {
+    warned(
+        r##"
+do:
+  - a: {set: {x: "${ .list[] }", y: "${ [.list[]] }", z: "${ first(.list[]) }"}}
+"##,
+        expect![[r#"
+            warning[TRN0802]: the expression may give several values
+             --> t.yaml:3:18
+              |
+            3 |   - a: {set: {x: "${ .list[] }", y: "${ [.list[]] }", z: "${ first(.list[]) }"}}
+              |                  ^^^^^^^^^^^^^^
+              = help: only the first is taken; collect them with [ … ], or choose one with first(…)
+        "#]],
+    );
+}

@@ -3,11 +3,18 @@ CARGO ?= cargo
 # A cache outside the checkout keeps repeats in minutes.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 
-.PHONY: help test check fmt
+.PHONY: help build test check fmt packages
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-test: ## every test, on real servers where a test needs one
+packages: ## what a fresh Debian machine lacks: a C toolchain for the Kafka client and SQLite
+	@command -v cc >/dev/null && command -v make >/dev/null && command -v pkg-config >/dev/null && [ -e /usr/include/zlib.h ] || \
+	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential pkg-config zlib1g-dev; }
+
+build: packages ## the binary `trinity`
+	$(CARGO) build -p trinity-api
+
+test: packages ## every test
 	$(CARGO) test --workspace
 
 check: ## what CI looks at first: format, lints, documentation

@@ -190,7 +190,6 @@ impl Execution {
     }
 
     /// `foreach` has worked on an event; `exit` in it ends the listening.
-    #[expect(clippy::too_many_arguments, reason = "a loop, its output, and where to go on")]
     pub(super) fn foreach_ended(
         &mut self,
         id: ActivationId,

@@ -26,7 +26,7 @@ impl Execution {
             }
         };
         let id = activation.id;
-        activation.state = State::For(ForState { items: items, index: 0 });
+        activation.state = State::For(ForState { items, index: 0 });
         self.activations.push(activation);
         if !self.begin_iteration(id, each, 0, &input, moves, plan, cx)? {
             self.remove_activation(id);
@@ -64,7 +64,6 @@ impl Execution {
     }
 
     /// An iteration has ended; `exit` in it ends the loop.
-    #[expect(clippy::too_many_arguments, reason = "a loop, its output, and where to go on")]
     pub(super) fn iteration_ended(
         &mut self,
         id: ActivationId,

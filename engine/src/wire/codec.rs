@@ -186,8 +186,7 @@ impl<'a> Reader<'a> {
     pub fn value(&mut self) -> Result<Value, CodecError> {
         let length = u32::from_le_bytes(self.array()?);
         let json = self.take(length as usize)?;
-        Value::parse(json, &ParseLimits { depth_max: 10_000, ..ParseLimits::default() })
-            .map_err(|error| self.invalid("value", error))
+        Value::parse(json, &ParseLimits { depth_max: 10_000 }).map_err(|error| self.invalid("value", error))
     }
 
     /// Something that may be absent.

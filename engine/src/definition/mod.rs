@@ -25,6 +25,9 @@ pub use source::{Place, Span};
 
 use crate::plan::Plan;
 
+/// The JSON Schema of definitions, for editors: shape and descriptions. [`check`] finds more.
+pub const WORKFLOW_SCHEMA: &str = include_str!("workflow.schema.json");
+
 /// Compiles a definition in YAML or JSON. With the plan come the warnings.
 ///
 /// # Errors

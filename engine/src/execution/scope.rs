@@ -88,8 +88,10 @@ impl Scope<'_> {
     }
 
     fn scoped(&self, index: usize) -> Value {
-        let Some(name) = self.task.and_then(|task| task.scope.get(index)) else {
-            return self.own.get(index).map(|(_, value)| value.clone()).unwrap_or_default();
+        let outer = self.task.map_or(&[][..], |task| &task.scope);
+        let Some(name) = outer.get(index) else {
+            // The task's own variables follow those around it.
+            return self.own.get(index - outer.len()).map(|(_, value)| value.clone()).unwrap_or_default();
         };
         if let Some((_, value)) = self.own.iter().rev().find(|(own, _)| own == name) {
             return value.clone();

@@ -406,3 +406,23 @@ do:
     assert_eq!(output(tasks, r#"{"x": 40}"#), r#"{"sum":42}"#);
     assert!(output(&tasks.replace(", b: 2", ""), r#"{"x": 40}"#).contains("/use/functions/add"));
 }
+
+#[test]
+fn variables_of_a_task_itself_follow_those_around_it() {
+    let tasks = r#"
+do:
+  - outer:
+      for: {in: "[400, 500]", each: base}
+      do:
+        - inner:
+            for: {in: "[1, 2, 3]", each: n}
+            while: $n < 3
+            do:
+              - t:
+                  try: [{r: {raise: {error: {type: "https://a.example/e", status: "${ $base + $n }"}}}}]
+                  catch:
+                    when: $error.status == $base + $n
+                    do: [{seen: {set: "${ . + [$error.status] }"}}]
+"#;
+    assert_eq!(output(tasks, "[]"), "[401,402,501,502]");
+}

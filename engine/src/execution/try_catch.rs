@@ -72,10 +72,12 @@ impl Execution {
         let Some(policy) = &catch.retry else { return Ok(Decision::Handle) };
         let wanted = holds(&policy.when, true)? && !holds(&policy.except_when, false)?;
         if wanted && policy.attempts_max.is_none_or(|max| state.retries < max) {
-            let until = self.next_attempt(activation, policy, state.retries + 1, plan, cx)?;
+            let own = [(catch.variable.clone(), value.clone())];
+            let until = self.next_attempt(activation, policy, state.retries + 1, &own, plan, cx)?;
             let limit = match &policy.duration {
                 Some(spec) => {
-                    let scope = self.activation_scope(plan, cx, activation);
+                    let mut scope = self.activation_scope(plan, cx, activation);
+                    scope.own = &own;
                     Some(duration_of(spec, |e| scope.evaluate(e, &activation.input))?.after(activation.started))
                 }
                 None => None,
@@ -108,10 +110,12 @@ impl Execution {
         activation: &Activation,
         policy: &RetryPolicy,
         number: u32,
+        own: &[(EcoString, Value)],
         plan: &Plan,
         cx: &StepContext<'_>,
     ) -> Result<Timestamp, WorkflowError> {
-        let scope = self.activation_scope(plan, cx, activation);
+        let mut scope = self.activation_scope(plan, cx, activation);
+        scope.own = own;
         let span = |spec| duration_of(spec, |e| scope.evaluate(e, &activation.input));
         let delay = policy.delay.as_ref().map(span).transpose()?.unwrap_or_default();
         let factor = match policy.backoff {

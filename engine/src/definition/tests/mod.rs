@@ -1,6 +1,7 @@
 //! What the compiler accepts and refuses, as its users see it.
 
 mod accepted;
+mod documented;
 mod editor_schema;
 mod expressions;
 mod header;

@@ -8,6 +8,7 @@ pub mod binding;
 pub mod config;
 pub mod dead_letter;
 pub mod decode;
+pub mod kafka;
 pub mod mapping;
 pub mod mqtt;
 pub mod source;

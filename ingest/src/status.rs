@@ -36,6 +36,7 @@ pub struct Status {
     /// Times the connection was lost or refused.
     pub disconnects: Counter,
     connected: AtomicBool,
+    lag: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
 
@@ -44,6 +45,12 @@ impl Status {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Messages that wait in the source's Kafka partitions, as of the last few seconds.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.lag.load(Ordering::Relaxed)
     }
 
     /// What went wrong last; cleared by the next connection.
@@ -61,6 +68,10 @@ impl Status {
         self.disconnects.add(1);
         self.connected.store(false, Ordering::Relaxed);
         self.set_error(Some(reason));
+    }
+
+    pub(crate) fn set_lag(&self, lag: i64) {
+        self.lag.store(u64::try_from(lag).unwrap_or_default(), Ordering::Relaxed);
     }
 
     pub(crate) fn failed(&self, reason: String) {

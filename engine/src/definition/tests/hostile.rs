@@ -9,6 +9,7 @@ use super::HEAD;
 use crate::definition::check;
 
 /// Refused with this code, and soon: debug builds on busy machines take some hundred times what release builds take.
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn refused_at_once(text: &str, code: &str) {
     let start = Instant::now();
     let findings = check(text);

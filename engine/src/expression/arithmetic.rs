@@ -26,6 +26,17 @@ pub(super) fn apply(m: &mut Machine<'_>, operator: Operator, a: &Value, b: &Valu
         Multiply => multiply(m, a, b),
         Divide => divide(m, a, b),
         Modulo => modulo(a, b),
+        // NaN equals nothing and lies below every number, itself included.
+        Equal | Unequal | Less | LessOrEqual | Greater | GreaterOrEqual if is_nan(a) || is_nan(b) => {
+            let numbers = a.as_f64().is_some() && b.as_f64().is_some();
+            let less = if numbers { is_nan(a) } else { a.compare(b).is_lt() };
+            Ok(Value::Bool(match operator {
+                Equal => false,
+                Unequal => true,
+                Less | LessOrEqual => less,
+                _ => !less,
+            }))
+        }
         Equal => compare(m, a, b).map(|o| Value::Bool(o.is_eq())),
         Unequal => compare(m, a, b).map(|o| Value::Bool(o.is_ne())),
         Less => compare(m, a, b).map(|o| Value::Bool(o.is_lt())),
@@ -33,6 +44,10 @@ pub(super) fn apply(m: &mut Machine<'_>, operator: Operator, a: &Value, b: &Valu
         Greater => compare(m, a, b).map(|o| Value::Bool(o.is_gt())),
         GreaterOrEqual => compare(m, a, b).map(|o| Value::Bool(o.is_ge())),
     }
+}
+
+fn is_nan(value: &Value) -> bool {
+    matches!(value, Value::Float(number) if number.is_nan())
 }
 
 /// Compares, counting what is walked.

@@ -377,7 +377,6 @@ fn plain(m: &mut Machine<'_>, signature: &str, input: &Value, arguments: &[Value
         }
         "reverse/0" => match input {
             Value::Null => Value::Array(Array::new()),
-            Value::String(text) => Value::from(text.chars().rev().collect::<String>().as_str()),
             Value::Array(items) => {
                 m.allocate(24 * items.len())?;
                 items.iter().rev().cloned().collect()
@@ -407,6 +406,7 @@ fn plain(m: &mut Machine<'_>, signature: &str, input: &Value, arguments: &[Value
                 let at = key.as_f64().unwrap_or(-1.0);
                 Value::Bool(at >= 0.0 && at < items.len() as f64)
             }
+            (Value::Null, _) => Value::Bool(false),
             (other, key) => {
                 return Err(Stop::error(format!(
                     "Cannot check whether {} has a {} key",
@@ -450,7 +450,7 @@ fn plain(m: &mut Machine<'_>, signature: &str, input: &Value, arguments: &[Value
                 }
                 Value::String(text)
             }
-            other => return Err(Stop::error(format!("{} cannot be imploded", typed(other)))),
+            _ => return Err(Stop::error("implode input must be an array")),
         },
         "trim/0" | "ltrim/0" | "rtrim/0" => match input {
             Value::String(text) => Value::from(match signature {
@@ -461,7 +461,6 @@ fn plain(m: &mut Machine<'_>, signature: &str, input: &Value, arguments: &[Value
             other => return Err(Stop::error(format!("{} cannot be trimmed", typed(other)))),
         },
         "indices/1" => match (input, &argument(0)) {
-            (Value::Null, _) => Value::Null,
             (Value::String(text), Value::String(part)) if part.is_empty() => {
                 let _ = text;
                 Value::Null
@@ -474,9 +473,7 @@ fn plain(m: &mut Machine<'_>, signature: &str, input: &Value, arguments: &[Value
             }
             (Value::Array(items), Value::Array(part)) => paths::indices(items, part),
             (Value::Array(items), one) => paths::indices(items, std::slice::from_ref(one)),
-            (other, key) => {
-                return Err(Stop::error(format!("Cannot index {} with {}", other.type_name(), key.type_name())));
-            }
+            (other, key) => paths::index(other, key)?,
         },
         "setpath/2" => match &argument(0) {
             Value::Array(path) => paths::set(input, path, argument(1))?,

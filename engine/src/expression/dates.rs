@@ -62,7 +62,8 @@ pub(super) fn mktime(value: &Value) -> Result<Value, Stop> {
 pub(super) fn strftime(value: &Value, form: &Value) -> Result<Value, Stop> {
     let parts = match value {
         Value::Array(parts) => parts.clone(),
-        Value::Int(_) | Value::Float(_) => match gmtime(value)? {
+        #[expect(clippy::cast_possible_truncation, reason = "whole seconds, towards zero")]
+        Value::Int(_) | Value::Float(_) => match gmtime(&Value::Int(value.as_f64().unwrap_or(0.0) as i64))? {
             Value::Array(parts) => parts,
             _ => Array::new(),
         },
@@ -72,7 +73,7 @@ pub(super) fn strftime(value: &Value, form: &Value) -> Result<Value, Stop> {
     let date = assembled(&parts, "strftime/1")?;
     let mut text = String::new();
     use std::fmt::Write as _;
-    let form = form.replace("%Z", "UTC");
+    let form = form.replace("%Z", "GMT");
     write!(text, "{}", date.format(&form)).map_err(|_| Stop::error("strftime/1: unknown system failure"))?;
     Ok(Value::from(text.as_str()))
 }

@@ -251,15 +251,12 @@ impl<'c> Machine<'c> {
                 let value = arithmetic::negate(&item.value)?;
                 out(m, item.computed(value))
             }),
-            Ast::Binary(operator, a, b) => {
-                let plain = Item::plain(input.value.clone());
-                self.eval(b, env, &plain, &mut |m, right| {
-                    m.eval(a, env, &plain, &mut |m, left| {
-                        let value = m.apply(*operator, &left.value, &right.value)?;
-                        out(m, input.computed(value))
-                    })
+            Ast::Binary(operator, a, b) => self.each(b, env, input, &mut |m, right| {
+                m.each(a, env, input, &mut |m, left| {
+                    let value = arithmetic::apply(m, *operator, left, right)?;
+                    out(m, input.computed(value))
                 })
-            }
+            }),
             Ast::And(a, b) => self.logic(a, b, false, env, input, out),
             Ast::Or(a, b) => self.logic(a, b, true, env, input, out),
             Ast::Alternative(a, b) => self.alternative(a, b, env, input, out),
@@ -475,31 +472,50 @@ impl<'c> Machine<'c> {
     }
 
     fn logic(&mut self, a: &Ast, b: &Ast, short: bool, env: Env<'_>, input: &Item, out: Out<'_>) -> Flow {
-        let plain = Item::plain(input.value.clone());
-        self.eval(a, env, &plain, &mut |m, left| {
-            if left.value.is_truthy() == short {
+        self.each(a, env, input, &mut |m, left| {
+            if left.is_truthy() == short {
                 return out(m, input.computed(Value::Bool(short)));
             }
-            m.eval(b, env, &plain, &mut |m, right| out(m, input.computed(Value::Bool(right.value.is_truthy()))))
+            m.each(b, env, input, &mut |m, right| out(m, input.computed(Value::Bool(right.is_truthy()))))
         })
     }
 
-    fn alternative(&mut self, a: &Ast, b: &Ast, env: Env<'_>, input: &Item, out: Out<'_>) -> Flow {
-        let (mut any, mut outside) = (false, false);
+    /// Evaluates an operand to its end, then hands on its outputs: so what is done with them does not lie on the machine
+    /// stack on top of what made them. An error comes after the outputs before it.
+    fn each(
+        &mut self,
+        ast: &Ast,
+        env: Env<'_>,
+        input: &Item,
+        then: &mut dyn FnMut(&mut Machine<'_>, &Value) -> Flow,
+    ) -> Flow {
+        if let Ast::Literal(value) = ast {
+            return then(self, value);
+        }
+        let plain = Item::plain(input.value.clone());
+        let mut values = Vec::new();
         let depth = self.depth;
-        let flow = self.eval(a, env, input, &mut |m, item| {
+        let flow = self.eval(ast, env, &plain, &mut |m, item| {
+            m.allocate(24)?;
+            values.push(item.value);
+            Ok(())
+        });
+        self.depth = depth;
+        for value in &values {
+            then(self, value)?;
+        }
+        flow
+    }
+
+    fn alternative(&mut self, a: &Ast, b: &Ast, env: Env<'_>, input: &Item, out: Out<'_>) -> Flow {
+        let mut any = false;
+        self.eval(a, env, input, &mut |m, item| {
             if !item.value.is_truthy() {
                 return Ok(());
             }
             any = true;
-            let flow = out(m, item);
-            outside |= flow.is_err();
-            flow
-        });
-        match flow {
-            Err(Stop::Error(_)) if !outside => self.depth = depth,
-            other => other?,
-        }
+            out(m, item)
+        })?;
         if any { Ok(()) } else { self.eval(b, env, input, out) }
     }
 
@@ -508,14 +524,13 @@ impl<'c> Machine<'c> {
             self.allocate(48 * built.len())?;
             return out(self, input.computed(Value::Object(built)));
         };
-        let plain = Item::plain(input.value.clone());
-        self.eval(key, env, &plain, &mut |m, key| {
-            let Value::String(key) = key.value else {
-                return Err(Stop::error(format!("Object keys must be strings, not {}", text::typed(&key.value))));
+        self.each(key, env, input, &mut |m, key| {
+            let Value::String(key) = key else {
+                return Err(Stop::error(format!("Object keys must be strings, not {}", text::typed(key))));
             };
-            m.eval(value, env, &plain, &mut |m, value| {
+            m.each(value, env, input, &mut |m, value| {
                 let mut built = built.clone();
-                built.insert(key.clone(), value.value);
+                built.insert(key.clone(), value.clone());
                 m.object(rest, built, env, input, out)
             })
         })
@@ -536,13 +551,10 @@ impl<'c> Machine<'c> {
         };
         match part {
             Part::Plain(plain) => self.text(format, rest, built + plain, env, input, out),
-            Part::Filter(filter) => {
-                let plain = Item::plain(input.value.clone());
-                self.eval(filter, env, &plain, &mut |m, item| {
-                    let piece = text::format(format, &item.value)?;
-                    m.text(format, rest, built.clone() + &piece, env, input, out)
-                })
-            }
+            Part::Filter(filter) => self.each(filter, env, input, &mut |m, value| {
+                let piece = text::format(format, value)?;
+                m.text(format, rest, built.clone() + &piece, env, input, out)
+            }),
         }
     }
 
@@ -755,10 +767,9 @@ impl<'c> Machine<'c> {
             let entry = Entry { bound: Bound::Closure(parameter, argument, env), outer: home };
             return self.parameters(function, bound + 1, Env { entry: Some(&entry) }, arguments, env, input, out);
         };
-        let plain = Item::plain(input.value.clone());
-        self.eval(argument, env, &plain, &mut |m, item| {
-            let variable = Entry { bound: Bound::Variable(name.into(), item.value.clone()), outer: home };
-            let literal = Ast::Literal(item.value);
+        self.each(argument, env, input, &mut |m, value| {
+            let variable = Entry { bound: Bound::Variable(name.into(), value.clone()), outer: home };
+            let literal = Ast::Literal(value.clone());
             let outer = Env { entry: Some(&variable) };
             let closure = Entry { bound: Bound::Closure(name, &literal, Env::EMPTY), outer };
             m.parameters(function, bound + 1, Env { entry: Some(&closure) }, arguments, env, input, out)

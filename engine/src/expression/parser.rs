@@ -403,7 +403,7 @@ impl<'a> Parser<'a> {
                 }
                 Kind::Symbol("?") => {
                     self.at += 1;
-                    term = Ast::Try(boxed(term), None);
+                    term = guarded(term);
                 }
                 _ => return Ok(term),
             }
@@ -697,6 +697,16 @@ fn error_at(token: &Token, message: String) -> SyntaxError {
 
 fn index(term: Ast, key: Ast) -> Ast {
     Ast::Index(boxed(term), boxed(key))
+}
+
+/// `?`: guards the last step of a path alone.
+fn guarded(term: Ast) -> Ast {
+    let (before, step) = match term {
+        Ast::Index(before, key) if matches!(*key, Ast::Literal(_)) => (before, Ast::Index(boxed(Ast::Identity), key)),
+        Ast::Iterate(before) => (before, Ast::Iterate(boxed(Ast::Identity))),
+        other => return Ast::Try(boxed(other), None),
+    };
+    Ast::Pipe(before, boxed(Ast::Try(boxed(step), None)))
 }
 
 fn signature(name: &str, arity: usize) -> EcoString {

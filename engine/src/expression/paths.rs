@@ -26,8 +26,7 @@ pub(super) fn index(value: &Value, key: &Value) -> Result<Value, Stop> {
         }
         (Value::Null, Value::Object(_)) => Ok(Value::Null),
         (Value::Array(items), Value::Array(wanted)) => Ok(indices(items, wanted)),
-        (other, Value::String(key)) => Err(Stop::error(format!("Cannot index {} with \"{key}\"", other.type_name()))),
-        (other, key) => Err(Stop::error(format!("Cannot index {} with {}", other.type_name(), key.type_name()))),
+        (other, key) => Err(Stop::error(format!("Cannot index {} with {}", other.type_name(), typed(key)))),
     }
 }
 
@@ -137,7 +136,9 @@ fn replace(container: Value, key: &Value, new: Value) -> Result<Value, Stop> {
             let (from, to) = bounds(range, items.len())?;
             Ok(Value::Array(items.spliced(from..to, &with)))
         }
-        (other, Value::String(key)) => Err(Stop::error(format!("Cannot index {} with \"{key}\"", other.type_name()))),
+        (other, key @ Value::String(_)) => {
+            Err(Stop::error(format!("Cannot index {} with {}", other.type_name(), typed(key))))
+        }
         (other, key) => Err(Stop::error(format!("Cannot update field at {} of {}", key.type_name(), typed(&other)))),
     }
 }

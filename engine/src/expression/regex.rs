@@ -18,8 +18,11 @@ pub(super) fn matches(
     global: bool,
 ) -> Result<Vec<Value>, Stop> {
     let (Value::String(text), Value::String(pattern)) = (text, pattern) else {
-        let wrong = if text.as_str().is_none() { text } else { pattern };
-        return Err(Stop::error(format!("{} cannot be matched, as it is not a string", typed(wrong))));
+        return Err(Stop::error(if text.as_str().is_none() {
+            format!("{} cannot be matched, as it is not a string", typed(text))
+        } else {
+            format!("{} not a string or array", pattern.type_name())
+        }));
     };
     let text = text.as_str();
     let (regex, global, skip_empty) = compile(pattern, flags, global)?;

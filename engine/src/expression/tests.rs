@@ -31,7 +31,7 @@ fn programs_give_what_jq_gives() {
         (".[-1]", "[1,2]", "2"),
         ("..", "[[1]]", "[[1]] [1] 1"),
         (".[]?", "1", ""),
-        (".a", "[1]", "error: Cannot index array with \"a\""),
+        (".a", "[1]", "error: Cannot index array with string (\"a\")"),
         ("(.temperature - 32) * 5 / 9", r#"{"temperature":212}"#, "100"),
         ("1 / 3", "null", "0.3333333333333333"),
         ("5 % 3, -5 % 3", "null", "2 -2"),

@@ -50,7 +50,7 @@ pub(super) fn format(format: Format, value: &Value) -> Result<EcoString, Stop> {
         Format::Html => {
             let text = to_string(value).to_string();
             let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-            text.replace('\'', "&#39;").replace('"', "&quot;").into()
+            text.replace('\'', "&apos;").replace('"', "&quot;").into()
         }
         Format::Uri => {
             let mut out = EcoString::new();

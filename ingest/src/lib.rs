@@ -4,6 +4,7 @@
 //! be processed becomes a [`dead_letter::DeadLetter`]. The crate knows brokers and formats, not workflows.
 #![warn(missing_docs)]
 
+mod back_off;
 pub mod binding;
 pub mod config;
 pub mod dead_letter;
@@ -11,6 +12,7 @@ pub mod decode;
 pub mod kafka;
 pub mod mapping;
 pub mod mqtt;
+pub mod sink;
 pub mod source;
 pub mod status;
 mod template;

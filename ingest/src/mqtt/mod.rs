@@ -16,14 +16,13 @@ use trinity_engine::input::{Origin, SourceEvent};
 use acks::{Ack, AckQueue};
 use client::{Client, Connection, Event};
 
+use crate::back_off::BackOff;
 use crate::config::{ConfigError, MqttConfig, Retained, SourceConfig};
 use crate::dead_letter::DeadLetter;
 use crate::mapping::{Decoder, Message, delivery_key};
 use crate::source::{BATCH_MAX, Intake, Receipts, Rejected, Source, now};
 use crate::status::Status;
 
-const BACK_OFF_MIN: Duration = Duration::from_millis(200);
-const BACK_OFF_MAX: Duration = Duration::from_secs(20);
 /// How long a stopping source waits for receipts.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
@@ -110,7 +109,7 @@ async fn read(mut connection: Connection, reads: mpsc::Sender<Read>) -> String {
 
 impl Worker {
     async fn run(mut self) {
-        let mut back_off = BACK_OFF_MIN;
+        let mut back_off = BackOff::default();
         while !*self.stopped.borrow() && !self.intake.is_closed() {
             let opened = client::open(&self.mqtt, &self.client_id, &self.setting);
             let reason = match opened {
@@ -119,7 +118,7 @@ impl Worker {
                     let mut reader = JoinSet::new(); // ended with this worker, however that ends
                     reader.spawn(read(connection, sender));
                     if self.serve(&client, reads).await {
-                        back_off = BACK_OFF_MIN;
+                        back_off.reset();
                     }
                     self.acks.reset();
                     match tokio::time::timeout(Duration::from_secs(1), reader.join_next()).await {
@@ -134,10 +133,8 @@ impl Worker {
             }
             tracing::warn!(source = %self.decoder.name(), %reason, "no connection to the mqtt broker");
             self.status.disconnected(reason);
-            let wait = jitter(back_off);
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(back_off.next()) => {}
                 _ = self.stopped.changed() => {}
             }
         }
@@ -241,10 +238,4 @@ impl Worker {
         }
         self.status.acknowledged.add(count);
     }
-}
-
-/// Between half of a wait and all of it, so that many clients don't come back at once.
-fn jitter(wait: Duration) -> Duration {
-    let random = (uuid::Uuid::new_v4().as_u128() & 0xFFFF) as u32;
-    wait / 2 + wait / 2 * random / 0x1_0000
 }

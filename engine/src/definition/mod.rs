@@ -1,6 +1,6 @@
 //! Definitions: read with positions, checked, and compiled to plans.
 //!
-//! The way of a text: [`document`] reads YAML or JSON to a tree with positions, `compile` checks it against the DSL and
+//! The way of a text: `document` reads YAML or JSON to a tree with positions, `compile` checks it against the DSL and
 //! makes a [`Plan`]. All findings are [`Diagnostic`]s with a place in the text. What is supported, and each choice where the
 //! DSL is silent, is in `docs/language.md`.
 
@@ -13,9 +13,11 @@ mod scalar;
 pub mod schema;
 mod schema_value;
 mod source;
+mod string_place;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod uri_template;
 pub mod yaml;
 

@@ -154,7 +154,7 @@ impl<'a> Compiler<'a> {
         match uri_template::check(text) {
             Ok(()) => Some(EndpointUri::Template(text.into())),
             Err(wrong) => {
-                let span = crate::definition::document::span_in_string(self.source, node, wrong.range);
+                let span = crate::definition::string_place::span_in_string(self.source, node, wrong.range);
                 self.error_with("TRN0506", span, wrong.message, wrong.hint);
                 None
             }

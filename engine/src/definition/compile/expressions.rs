@@ -1,7 +1,8 @@
 //! Expressions and templates, and what can be told about them before they run.
 
 use super::{Compiler, Scope};
-use crate::definition::document::{Entry, Kind, Node, span_in_string};
+use crate::definition::document::{Entry, Kind, Node};
+use crate::definition::string_place::span_in_string;
 use crate::expression::{self, Expression, Template};
 use crate::value::Value;
 

@@ -14,8 +14,9 @@ packages: ## what a fresh Debian machine lacks: a C toolchain for the Kafka clie
 build: packages ## the binary `trinity`
 	$(CARGO) build -p trinity-api
 
-test: packages ## every test
-	$(CARGO) test --workspace
+test: packages ## every test, on a real Mosquitto and a real Kafka
+	deploy/local/services start
+	eval "$$(deploy/local/services env)" && $(CARGO) test --workspace; status=$$?; deploy/local/services stop; exit $$status
 
 check: ## what CI looks at first: format, lints, documentation
 	$(CARGO) fmt --all --check

@@ -32,6 +32,7 @@ pub(super) enum Connection {
 }
 
 /// What happened on a connection.
+#[expect(clippy::large_enum_variant, reason = "nearly every event is a message, and none is kept")]
 pub(super) enum Event {
     Connected,
     Message(Message),

@@ -121,6 +121,12 @@ fn input_that_is_not_json_and_missing_files_are_usage_errors() {
 }
 
 #[test]
+fn the_schema_of_workflows_is_json() {
+    let schema = stdout(&trinity(&["schema", "workflow"]));
+    assert!(schema["properties"]["document"].is_object(), "{schema}");
+}
+
+#[test]
 fn waiting_for_events_that_cannot_come_is_an_error_and_not_a_hang() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = "document: {dsl: '1.0.3', namespace: t, name: n, version: '1.0.0'}\ndo: [{l: {listen: {to: {one: {with: {type: a}}}}}}]\n";

@@ -37,6 +37,14 @@ enum Command {
         after_help = "Example:\n  trinity validate workflows/*.yaml\n\nExit code: 0 when nothing is wrong (warnings allowed), else 2."
     )]
     Validate(validate::Options),
+    /// Print a JSON Schema, for editors
+    #[command(
+        after_help = "Example:\n  trinity schema workflow > workflow.schema.json\n\nIn an editor with the YAML language server, begin a definition with\n  # yaml-language-server: $schema=workflow.schema.json"
+    )]
+    Schema {
+        /// Of what
+        of: Schema,
+    },
     /// Print the completions of a shell
     #[command(after_help = "Example:\n  trinity completions bash > /etc/bash_completion.d/trinity")]
     Completions {
@@ -45,11 +53,22 @@ enum Command {
     },
 }
 
+/// What has a JSON Schema.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Schema {
+    /// Workflow definitions
+    Workflow,
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     ExitCode::from(match Arguments::parse().command {
         Command::Run(options) => run::main(&options),
         Command::Validate(options) => validate::main(&options),
+        Command::Schema { of: Schema::Workflow } => {
+            println!("{}", trinity_engine::definition::WORKFLOW_SCHEMA);
+            EXIT_OK
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "trinity", &mut std::io::stdout());
             EXIT_OK

@@ -1,4 +1,5 @@
-//! Our expressions against what a real jq 1.8 answered (`differential/record.py` says how that was recorded).
+//! Our expressions against what a bundled jq answered: `differential/record.py` says how that was recorded, and
+//! `docs/expressions.md` what is not known of that jq. Texts of errors that nobody catches are not compared.
 
 use std::collections::BTreeMap;
 

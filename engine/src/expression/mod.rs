@@ -1,4 +1,4 @@
-//! Runtime expressions: the jq language (version 1.8), evaluated by ourselves.
+//! Runtime expressions: the jq language, evaluated by ourselves.
 //!
 //! A program is parsed once and evaluated often. Nothing in it can reach the process, its environment or the clock: `now`
 //! is the step's time. Budgets are counted inside and stop every program: steps, memory and depth.

@@ -1,4 +1,5 @@
-//! The language as a table: program, input, outputs. The expectations are those of jq 1.8.
+//! The language as a table: program, input, outputs. Where jq's manual and the recorded jq disagree
+//! (see `docs/expressions.md`), the recorded one is followed.
 
 use ecow::EcoString;
 

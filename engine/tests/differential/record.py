@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Records what a real jq answers: every program on every input, as JSON lines.
+"""Records what the installed jq answers: every program on every input, as JSON lines.
 
-  python3 -m venv /tmp/jq && /tmp/jq/bin/pip install jq==1.13.0     # bundles jq 1.8
+  python3 -m venv /tmp/jq && /tmp/jq/bin/pip install jq==1.13.0     # its jq version is not stated
   /tmp/jq/bin/python engine/tests/differential/record.py > engine/tests/differential/answers.jsonl
 
 A line is {"p": program, "i": input as text, "o": outputs as texts} or, with "e", the error after those outputs.

@@ -495,7 +495,47 @@ impl KafkaConfig {
         if self.unacknowledged_max == 0 {
             return Err(ConfigError::new(format!("{setting}.unacknowledged_max"), "must be at least 1"));
         }
-        Ok(())
+        refuse(&format!("{setting}.settings"), &self.settings, SOURCE_FIXED)
+    }
+}
+
+/// Settings of a Kafka source that its guarantee rests on (an offset is stored only after its receipt), or that have a key
+/// of their own. librdkafka's other names for them are here too.
+const SOURCE_FIXED: &[&str] = &[
+    "auto.commit.enable",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "group.id",
+    "group.protocol",
+    "metadata.broker.list",
+    "offset.store.method",
+    "partition.assignment.strategy",
+];
+
+/// The same of a Kafka sink: no event is given up or written by halves.
+const SINK_FIXED: &[&str] = &[
+    "acks",
+    "bootstrap.servers",
+    "delivery.timeout.ms",
+    "enable.idempotence",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "request.required.acks",
+];
+
+fn refuse(
+    setting: &str,
+    given: &std::collections::BTreeMap<String, String>,
+    fixed: &[&str],
+) -> Result<(), ConfigError> {
+    match given.keys().find(|name| fixed.contains(&name.as_str())) {
+        Some(name) => Err(ConfigError::new(
+            format!("{setting}.{name}"),
+            "can't be set here: Trinity's guarantees rest on its value; remove it",
+        )),
+        None => Ok(()),
     }
 }
 
@@ -513,7 +553,7 @@ impl SinkConfig {
             (Some(kafka), None, None) if kafka.brokers.trim().is_empty() => {
                 Err(ConfigError::new("kafka.brokers", "must not be empty"))
             }
-            (Some(_), None, None) => Ok(()),
+            (Some(kafka), None, None) => refuse("kafka.settings", &kafka.settings, SINK_FIXED),
             (None, Some(mqtt), None) => {
                 mqtt.connection.validate("mqtt")?;
                 check_qos(mqtt.qos, "mqtt")?;

@@ -68,3 +68,27 @@ fn sinks() {
         sink(r#"{"match": {"type": "a"}, "http": {"url": "ftp://h"}}"#).expect_err("no HTTP").starts_with("http.url")
     );
 }
+
+#[test]
+fn settings_of_librdkafka_can_not_undo_a_guarantee() {
+    let with = |setting: &str| {
+        source(&format!(
+            r#"{{"name": "o", "kafka": {{"brokers": "b:1", "topics": ["t"], "group": "g", "settings": {{{setting}}}}}, {EVENT}}}"#
+        ))
+    };
+    for name in
+        ["enable.auto.offset.store", "enable.auto.commit", "auto.commit.enable", "group.id", "metadata.broker.list"]
+    {
+        let error = with(&format!(r#""{name}": "true""#)).expect_err(name);
+        assert!(error.starts_with(&format!("o.kafka.settings.{name}: can't be set here")), "{error}");
+    }
+    with(r#""security.protocol": "ssl""#).expect("what is not fixed may be set");
+    for name in ["enable.idempotence", "acks", "request.required.acks", "message.timeout.ms"] {
+        let json = format!(
+            r#"{{"match": {{"type": "t"}}, "kafka": {{"brokers": "b:1", "topic": "t", "settings": {{"{name}": "0"}}}}}}"#
+        );
+        let config: SinkConfig = serde_json::from_str(&json).expect("its shape is right");
+        let error = config.validate().expect_err(name).to_string();
+        assert!(error.starts_with(&format!("kafka.settings.{name}: can't be set here")), "{error}");
+    }
+}

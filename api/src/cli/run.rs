@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ecow::EcoString;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use trinity_actors::call::{Egress, HttpCaller};
@@ -11,7 +10,7 @@ use trinity_engine::definition;
 use trinity_engine::effect::{ExecutionEffect, HttpRequest};
 use trinity_engine::error::{StandardError, WorkflowError};
 use trinity_engine::event::{CloudEvent, envelope};
-use trinity_engine::execution::{Execution, Outcome, RuntimeInfo, Start, StepContext};
+use trinity_engine::execution::{Execution, Outcome, RuntimeInfo, Start, StepContext, error_value};
 use trinity_engine::expression::Limits;
 use trinity_engine::history::{Fact, Trigger, TriggerKind};
 use trinity_engine::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
@@ -68,7 +67,7 @@ pub fn main(options: &Options) -> u8 {
             EXIT_OK
         }
         Ok(Outcome::Faulted(error)) | Err(error) => {
-            eprintln!("{}", error_json(&error));
+            eprintln!("{}", error_value(&error));
             EXIT_FAULTED
         }
         Ok(Outcome::Cancelled) => EXIT_FAULTED,
@@ -258,7 +257,7 @@ fn describe(fact: Fact) -> (&'static str, Option<(&'static str, Value)>) {
         Fact::Created { input, .. } => ("created", Some(("input", input))),
         Fact::Started { iteration } => ("started", iteration.map(|index| ("iteration", Value::Int(i64::from(index))))),
         Fact::Completed { output } => ("completed", output.map(|output| ("output", output))),
-        Fact::Faulted { error } => ("faulted", Some(("error", error_json(&error)))),
+        Fact::Faulted { error } => ("faulted", Some(("error", error_value(&error)))),
         Fact::Retried { attempt, .. } => ("retried", Some(("attempt", Value::Int(i64::from(attempt))))),
         Fact::Cancelled => ("cancelled", None),
         Fact::Suspended => ("suspended", None),
@@ -269,19 +268,4 @@ fn describe(fact: Fact) -> (&'static str, Option<(&'static str, Value)>) {
         Fact::CorrelationStarted => ("correlationStarted", None),
         Fact::CorrelationCompleted { keys } => ("correlationCompleted", Some(("keys", keys))),
     }
-}
-
-/// An error as JSON (RFC 9457).
-fn error_json(error: &WorkflowError) -> Value {
-    let mut map = Map::default();
-    map.insert("type", Value::String(error.error_type.clone()));
-    map.insert("status", Value::Int(i64::from(error.status)));
-    let texts: [(&str, &Option<EcoString>); 3] =
-        [("title", &error.title), ("detail", &error.detail), ("instance", &error.instance)];
-    for (name, text) in texts {
-        if let Some(text) = text {
-            map.insert(name, Value::String(text.clone()));
-        }
-    }
-    Value::Object(map)
 }

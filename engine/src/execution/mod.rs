@@ -43,6 +43,7 @@ use crate::wire;
 
 pub use activation::{Activation, State};
 pub use codec::StateError;
+pub use scope::error_value;
 
 /// How many facts the history of one execution may have; the next faults it. A loop without end meets it.
 pub const HISTORY_FACTS_MAX: u32 = 100_000;

@@ -259,8 +259,9 @@ pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     Value::Object(members.into_iter().map(|(key, value)| (EcoString::from(key), value)).collect())
 }
 
-/// An error as data, as `catch` shows it.
-pub(crate) fn error_value(error: &WorkflowError) -> Value {
+/// An error as data (RFC 9457), as `catch` and the API show it.
+#[must_use]
+pub fn error_value(error: &WorkflowError) -> Value {
     let mut map = Map::default();
     map.insert("type", Value::String(error.error_type.clone()));
     map.insert("status", Value::Int(i64::from(error.status)));

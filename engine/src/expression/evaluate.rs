@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use ecow::EcoString;
 
-use super::ast::{Ast, Function, Operator, Part, Pattern};
+use super::ast::{Ast, Function, Part, Pattern};
 use super::{Context, arithmetic, builtins, paths, prelude, text};
 use crate::value::{Array, Map, Value};
 
@@ -338,7 +338,7 @@ impl<'c> Machine<'c> {
                     for path in self.paths(target, env, &input.value)? {
                         let old = paths::get(&whole, &path)?;
                         let new = match operator {
-                            Some(operator) => self.apply(*operator, &old, &value)?,
+                            Some(operator) => arithmetic::apply(self, *operator, &old, &value)?,
                             None if old.is_truthy() => old,
                             None => value.clone(),
                         };
@@ -349,11 +349,6 @@ impl<'c> Machine<'c> {
                 Ok(())
             }
         }
-    }
-
-    fn apply(&mut self, operator: Operator, left: &Value, right: &Value) -> Result<Value, Stop> {
-        let value = arithmetic::apply(self, operator, left, right)?;
-        Ok(value)
     }
 
     /// The first output of a filter, if it has one.

@@ -95,64 +95,86 @@ pub enum Origin {
     Internal,
 }
 
-/// A command to a shard.
+/// An input of a shard.
 #[derive(Clone, Debug)]
-pub enum Command {
-    /// Start an execution.
-    Start {
+pub enum ShardInput {
+    /// An event came in.
+    Event {
+        /// The event.
+        event: Arc<CloudEvent>,
+        /// What makes a repetition recognisable.
+        origin: Origin,
+    },
+    /// A user wants an execution.
+    Execute {
         /// Of this definition.
         definition: DefinitionId,
         /// The raw input.
         input: Value,
         /// What started it.
         trigger: Trigger,
-        /// The same key for the same workflow gives the first execution again, within the deduplication window.
+        /// The same key for the same definition gives the first execution again, within the deduplication window. It
+        /// decides the shard: [`ShardId::of_key`].
         idempotency_key: Option<EcoString>,
+        /// Whom to tell [`crate::shard::Reply::Started`].
+        reply: ReplyToken,
     },
-    /// Control an execution.
+    /// A user's command to an execution.
     Control {
         /// Which.
         execution: ExecutionId,
         /// How.
         control: Control,
+        /// Whom to tell [`crate::shard::Reply::Done`] or [`crate::shard::Reply::NotLive`].
+        reply: ReplyToken,
     },
-    /// Start anew what ended: a new execution of the same definition with the same input.
-    Describe {
+    /// Somebody waits for the end of an execution.
+    Await {
         /// Which.
         execution: ExecutionId,
+        /// Whom to tell [`crate::shard::Reply::NotLive`], now or once it has ended.
+        reply: ReplyToken,
     },
+    /// An outside call ended.
+    Call {
+        /// Of this execution.
+        execution: ExecutionId,
+        /// Its task.
+        activation: ActivationId,
+        /// The attempt.
+        attempt: u32,
+        /// The response, whatever its status, or why there is none.
+        result: Result<HttpResponse, WorkflowError>,
+    },
+    /// From another shard or itself, in order, each once.
+    Peer {
+        /// The sender.
+        from: ShardId,
+        /// Its number there, gapless from 1 for each receiver.
+        sequence: u64,
+        /// What it sends.
+        message: PeerMessage,
+    },
+    /// From another shard or itself, not durable: what is lost with a crash is said anew.
+    Note {
+        /// The sender.
+        from: ShardId,
+        /// What it says.
+        note: Note,
+    },
+    /// A sink is done with publications.
+    Delivered(Vec<u64>),
+    /// All definitions as they are from now on.
+    Catalog(Arc<crate::shard::Catalog>),
 }
 
-/// What a shard sends to another; delivered in order, exactly once, through its outbox.
+/// What a shard sends to another, or to itself; delivered in order, exactly once, through its outbox.
 #[derive(Clone, PartialEq, Debug)]
 pub enum PeerMessage {
-    /// An event for triggers and listeners that live there.
-    Event {
-        /// The event.
-        event: Arc<CloudEvent>,
-        /// Whether the triggers that start an execution on the event's own shard are meant (emitted events), too.
-        start: bool,
-    },
-    /// An execution listens.
-    Subscribe {
-        /// Which execution.
-        execution: ExecutionId,
-        /// Which task of it.
-        activation: ActivationId,
-        /// Its definition.
-        definition: DefinitionId,
-        /// The task.
-        task: crate::ids::TaskIx,
-        /// To what.
-        interests: Vec<crate::effect::Interest>,
-    },
-    /// It listens no more.
-    Unsubscribe {
-        /// Which execution.
-        execution: ExecutionId,
-        /// Which task of it.
-        activation: ActivationId,
-    },
+    /// An execution emitted an event: as if it came in here.
+    Event(Arc<CloudEvent>),
+    /// An event for the listeners whose subscriptions are kept here.
+    Listened(Arc<CloudEvent>),
     /// An event that may match what an execution listens for.
     Candidate {
         /// Which execution.
@@ -162,17 +184,63 @@ pub enum PeerMessage {
         /// The event.
         event: Arc<CloudEvent>,
     },
+    /// An event for a definition that is started by several events together.
+    Gathered {
+        /// Which definition.
+        definition: DefinitionId,
+        /// The event.
+        event: Arc<CloudEvent>,
+    },
+    /// An execution starts a child; parent and child share their shard.
+    StartChild {
+        /// The parent.
+        parent: ExecutionId,
+        /// Its task.
+        activation: ActivationId,
+        /// Which workflow.
+        namespace: EcoString,
+        /// Which workflow.
+        name: EcoString,
+        /// Which version; `None`: the newest.
+        version: Option<EcoString>,
+        /// The child's raw input.
+        input: Value,
+        /// Whether the parent waits.
+        wait: bool,
+    },
+}
+
+/// What a shard tells another without a record of it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Note {
+    /// An execution listens: keep its subscription.
+    Subscribe {
+        /// Which execution.
+        execution: ExecutionId,
+        /// Which task of it.
+        activation: ActivationId,
+        /// The event types it wants; `None`: all.
+        types: Vec<Option<EcoString>>,
+    },
+    /// It listens no more.
+    Unsubscribe {
+        /// Which execution.
+        execution: ExecutionId,
+        /// Which task of it.
+        activation: ActivationId,
+    },
+    /// The receiver's messages up to this one are durable with the sender of this note.
+    Absorbed {
+        /// The highest.
+        sequence: u64,
+    },
+    /// The sender has recovered and knows no subscriptions: tell them again, send what it has not absorbed, then say
+    /// [`Note::Announced`].
+    Announce,
+    /// All that [`Note::Announce`] asked for was sent.
+    Announced,
 }
 
 /// The way back to who gave a command: the shell's number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ReplyToken(pub u64);
-
-/// Names the peer of a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PeerSequence {
-    /// The sender.
-    pub from: ShardId,
-    /// Its number there, gapless from 1 for each receiver.
-    pub sequence: u64,
-}

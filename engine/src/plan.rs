@@ -352,6 +352,17 @@ pub enum EventStrategy {
     All(Vec<EventFilter>),
 }
 
+impl EventStrategy {
+    /// Its filters, those of an `until` not among them.
+    #[must_use]
+    pub fn filters(&self) -> &[EventFilter] {
+        match self {
+            EventStrategy::One(filter) => std::slice::from_ref(filter),
+            EventStrategy::Any { filters, .. } | EventStrategy::All(filters) => filters,
+        }
+    }
+}
+
 /// What ends an `any`.
 #[derive(Debug)]
 pub enum Until {

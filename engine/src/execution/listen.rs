@@ -31,23 +31,16 @@ pub(super) fn interests(listen: &Listen, state: &ListenState) -> Vec<Interest> {
             });
         }
     };
-    let own = filters(&listen.to);
+    let own = listen.to.filters();
     add(own);
     if let EventStrategy::Any { until: Some(Until::Events(end)), .. } = &listen.to {
-        add(filters(end));
+        add(end.filters());
     }
     // `any: []` is every event.
     if own.is_empty() {
         found.push(Interest { filter: u16::MAX, event_type: None, correlation: None });
     }
     found
-}
-
-fn filters(strategy: &EventStrategy) -> &[EventFilter] {
-    match strategy {
-        EventStrategy::One(filter) => std::slice::from_ref(filter),
-        EventStrategy::Any { filters, .. } | EventStrategy::All(filters) => filters,
-    }
 }
 
 fn value_of<'a>(pairs: &'a [(EcoString, Value)], key: &str) -> Option<&'a Value> {
@@ -74,12 +67,12 @@ impl Execution {
     ) -> Result<(), WorkflowError> {
         let task = activation.task;
         let until = match &listen.to {
-            EventStrategy::Any { until: Some(Until::Events(end)), .. } => filters(end).len(),
+            EventStrategy::Any { until: Some(Until::Events(end)), .. } => end.filters().len(),
             _ => 0,
         };
         let state = ListenState {
             consumed: Array::new(),
-            matched: vec![None; filters(&listen.to).len()],
+            matched: vec![None; listen.to.filters().len()],
             until_matched: vec![false; until],
             correlations: self.expected(&activation, listen, plan, cx)?,
             queue: VecDeque::new(),
@@ -88,7 +81,7 @@ impl Execution {
             closed: false,
         };
         cx.effects.push(ExecutionEffect::Subscribe { activation: activation.id, interests: interests(listen, &state) });
-        let correlates = filters(&listen.to).iter().any(|filter| !filter.correlate.is_empty());
+        let correlates = listen.to.filters().iter().any(|filter| !filter.correlate.is_empty());
         activation.state = State::Listen(state);
         self.activations.push(activation);
         self.record(Some(task), Fact::Waiting { until: None }, cx);
@@ -108,7 +101,7 @@ impl Execution {
     ) -> Result<Vec<(EcoString, Value)>, WorkflowError> {
         let scope = self.activation_scope(plan, cx, activation);
         let mut values: Vec<(EcoString, Value)> = Vec::new();
-        for correlation in filters(&listen.to).iter().flat_map(|filter| &filter.correlate) {
+        for correlation in listen.to.filters().iter().flat_map(|filter| &filter.correlate) {
             if let Some(template) = &correlation.expect
                 && value_of(&values, &correlation.key).is_none()
             {
@@ -258,7 +251,7 @@ fn consume(
     {
         return Ok(Consumption::Satisfied);
     }
-    let own = filters(&listen.to);
+    let own = listen.to.filters();
     let all = matches!(listen.to, EventStrategy::All(_));
     let mut hit = own.is_empty().then_some(0);
     for (number, filter) in own.iter().enumerate() {
@@ -301,7 +294,7 @@ fn ends(
     event: &CloudEvent,
     scope: &Scope<'_>,
 ) -> Result<bool, WorkflowError> {
-    let own = filters(end);
+    let own = end.filters();
     for (number, filter) in own.iter().enumerate() {
         if matches(filter, event, &mut state.correlations, scope)? {
             if let Some(matched) = state.until_matched.get_mut(number) {

@@ -1,0 +1,269 @@
+//! What is known of all definitions: the shards get it whole, as one shared value, and a new one whenever it changes.
+
+use std::sync::Arc;
+
+use ecow::EcoString;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::gather;
+use crate::ids::{DefinitionId, ShardId};
+use crate::plan::{EventFilter, EventStrategy, Listen, Plan, Schedule, TaskKind, Until};
+use crate::value::{Map, Value};
+
+/// What a version of a definition is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DefinitionState {
+    /// The newest of an active workflow: triggers, schedules and callers without a version start it.
+    Current,
+    /// An older version of an active workflow: only those who name the version start it.
+    Superseded,
+    /// Not yet active: only the API starts it.
+    Draft,
+    /// Deleted: its executions go on, nothing starts new ones.
+    Retired,
+}
+
+/// One version of one definition.
+#[derive(Clone, Debug)]
+pub struct CatalogEntry {
+    /// Its number.
+    pub id: DefinitionId,
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// What it is there for.
+    pub state: DefinitionState,
+}
+
+/// Which event types a sink takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TypePattern {
+    /// This type.
+    Exact(EcoString),
+    /// All types that begin so.
+    Prefix(EcoString),
+}
+
+impl TypePattern {
+    /// Whether it takes that type.
+    #[must_use]
+    pub fn accepts(&self, event_type: &str) -> bool {
+        match self {
+            TypePattern::Exact(wanted) => wanted == event_type,
+            TypePattern::Prefix(prefix) => event_type.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+/// A filter of a `schedule.on` by which one event starts one execution.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Starter {
+    pub definition: DefinitionId,
+    /// Which of the strategy's filters; `None`: every event.
+    pub filter: Option<u16>,
+}
+
+/// A definition that is started by several events together: one shard gathers them.
+#[derive(Clone, Debug)]
+pub(super) struct Gathering {
+    pub home: ShardId,
+    /// A workflow of one `listen` whose output is the input of the execution to start.
+    pub plan: Arc<Plan>,
+}
+
+/// All definitions, indexed for the shards; the values of secrets; what sinks take.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    shards: u16,
+    entries: FxHashMap<DefinitionId, CatalogEntry>,
+    current: FxHashMap<(EcoString, EcoString), DefinitionId>,
+    versions: FxHashMap<(EcoString, EcoString, EcoString), DefinitionId>,
+    starters: ByType<Starter>,
+    gatherings: FxHashMap<DefinitionId, Gathering>,
+    gatherers: ByType<DefinitionId>,
+    listened: FxHashSet<EcoString>,
+    listened_all: bool,
+    secrets: Value,
+    sinks: Vec<TypePattern>,
+}
+
+/// Things looked up by the type of an event.
+#[derive(Debug)]
+struct ByType<T> {
+    typed: FxHashMap<EcoString, Vec<T>>,
+    any: Vec<T>,
+}
+
+impl<T> Default for ByType<T> {
+    fn default() -> ByType<T> {
+        ByType { typed: FxHashMap::default(), any: Vec::new() }
+    }
+}
+
+impl<T: Copy + PartialEq> ByType<T> {
+    fn add(&mut self, event_type: Option<&str>, item: T) {
+        let list = match event_type {
+            Some(event_type) => self.typed.entry(event_type.into()).or_default(),
+            None => &mut self.any,
+        };
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+
+    fn of<'a>(&'a self, event_type: &str) -> impl Iterator<Item = T> + use<'a, T> {
+        let typed = self.typed.get(event_type).map_or(&[][..], Vec::as_slice);
+        typed.iter().chain(&self.any).copied()
+    }
+}
+
+impl Catalog {
+    /// The catalog of `entries` for a node of `shards` shards. `secrets` is an object by name.
+    #[must_use]
+    pub fn new(shards: u16, entries: Vec<CatalogEntry>, secrets: Value) -> Catalog {
+        let secrets = if matches!(secrets, Value::Object(_)) { secrets } else { Value::Object(Map::default()) };
+        let mut catalog = Catalog { shards, secrets, ..Catalog::default() };
+        for entry in entries {
+            catalog.add(entry);
+        }
+        catalog
+    }
+
+    /// The same, with sinks that take events of these types.
+    #[must_use]
+    pub fn with_sinks(self, sinks: Vec<TypePattern>) -> Catalog {
+        Catalog { sinks, ..self }
+    }
+
+    fn add(&mut self, entry: CatalogEntry) {
+        let (id, plan) = (entry.id, entry.plan.clone());
+        let name = (plan.namespace.clone(), plan.name.clone());
+        if matches!(entry.state, DefinitionState::Current | DefinitionState::Superseded) {
+            self.versions.insert((name.0.clone(), name.1.clone(), plan.version.clone()), id);
+        }
+        for task in &plan.tasks {
+            if let TaskKind::Listen(listen) = &task.kind {
+                self.listens(listen);
+            }
+        }
+        if entry.state == DefinitionState::Current {
+            self.schedule(id, &plan);
+            self.current.insert(name, id);
+        }
+        self.entries.insert(id, entry);
+    }
+
+    fn schedule(&mut self, id: DefinitionId, plan: &Plan) {
+        let Some(Schedule::On { strategy, .. }) = &plan.schedule else { return };
+        if let EventStrategy::One(_) | EventStrategy::Any { until: None, .. } = strategy {
+            let filters = strategy.filters();
+            for (number, filter) in filters.iter().enumerate() {
+                let number = u16::try_from(number).unwrap_or(u16::MAX);
+                self.starters.add(filter.event_type(), Starter { definition: id, filter: Some(number) });
+            }
+            if filters.is_empty() {
+                self.starters.add(None, Starter { definition: id, filter: None });
+            }
+            return;
+        }
+        let Some(gatherer) = gather::plan_of(plan) else { return };
+        let home = home_of_name(plan, self.shards);
+        self.gatherings.insert(id, Gathering { home, plan: Arc::new(gatherer) });
+        for event_type in types_of(strategy) {
+            self.gatherers.add(event_type, id);
+        }
+    }
+
+    fn listens(&mut self, listen: &Listen) {
+        for event_type in types_of(&listen.to) {
+            match event_type {
+                Some(event_type) => {
+                    self.listened.insert(event_type.into());
+                }
+                None => self.listened_all = true,
+            }
+        }
+    }
+
+    /// How many shards the node has.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// The definition of that number.
+    #[must_use]
+    pub fn entry(&self, id: DefinitionId) -> Option<&CatalogEntry> {
+        self.entries.get(&id)
+    }
+
+    /// All definitions, in no order that means anything.
+    pub fn entries(&self) -> impl Iterator<Item = &CatalogEntry> {
+        self.entries.values()
+    }
+
+    /// The definition that a caller means; without a version the current one.
+    #[must_use]
+    pub fn find(&self, namespace: &EcoString, name: &EcoString, version: Option<&EcoString>) -> Option<DefinitionId> {
+        match version {
+            Some(version) => self.versions.get(&(namespace.clone(), name.clone(), version.clone())),
+            None => self.current.get(&(namespace.clone(), name.clone())),
+        }
+        .copied()
+    }
+
+    /// The values of all secrets, an object by name.
+    #[must_use]
+    pub fn secrets(&self) -> &Value {
+        &self.secrets
+    }
+
+    /// Whether a sink may take events of that type.
+    #[must_use]
+    pub fn is_sunk(&self, event_type: &str) -> bool {
+        self.sinks.iter().any(|sink| sink.accepts(event_type))
+    }
+
+    /// Whether an event of that type may start or move an execution.
+    #[must_use]
+    pub fn is_awaited(&self, event_type: &str) -> bool {
+        self.is_listened(event_type)
+            || self.starters.of(event_type).next().is_some()
+            || self.gatherers.of(event_type).next().is_some()
+    }
+
+    pub(super) fn is_listened(&self, event_type: &str) -> bool {
+        self.listened_all || self.listened.contains(event_type)
+    }
+
+    pub(super) fn starters(&self, event_type: &str) -> impl Iterator<Item = Starter> + use<'_> {
+        self.starters.of(event_type)
+    }
+
+    pub(super) fn gatherers(&self, event_type: &str) -> impl Iterator<Item = DefinitionId> + use<'_> {
+        self.gatherers.of(event_type)
+    }
+
+    pub(super) fn gathering(&self, definition: DefinitionId) -> Option<&Gathering> {
+        self.gatherings.get(&definition)
+    }
+}
+
+/// The shard that owns the schedule of a workflow: by its name, so that all versions have the same.
+pub(super) fn home_of_name(plan: &Plan, shards: u16) -> ShardId {
+    let mut name = plan.namespace.to_string();
+    name.push('/');
+    name.push_str(&plan.name);
+    ShardId::of_key(name.as_bytes(), shards)
+}
+
+/// The types that a strategy takes; `None` stands for every type.
+fn types_of(strategy: &EventStrategy) -> Vec<Option<&str>> {
+    let mut found: Vec<Option<&str>> = strategy.filters().iter().map(EventFilter::event_type).collect();
+    if found.is_empty() {
+        found.push(None);
+    }
+    if let EventStrategy::Any { until: Some(Until::Events(end)), .. } = strategy {
+        found.extend(end.filters().iter().map(EventFilter::event_type));
+    }
+    found
+}

@@ -14,7 +14,7 @@ use crate::mapping::{Message, Mqtt};
 
 /// Largest packet the client takes: the protocol's limit, so that an oversized message becomes a dead letter and not a
 /// connection that breaks again and again.
-const PACKET_MAX: u32 = 268_435_455;
+pub(crate) const PACKET_MAX: u32 = 268_435_455;
 /// Requests that may wait in the client: more than there can be packet ids, so that an acknowledgement never waits.
 const REQUESTS_MAX: usize = 1 << 17;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -107,7 +107,7 @@ fn expect_releases_v311(events: &mut rumqttc::EventLoop) {
     }
 }
 
-fn transport(connection: &MqttConnection, setting: &str) -> Result<rumqttc::Transport, ConfigError> {
+pub(crate) fn transport(connection: &MqttConnection, setting: &str) -> Result<rumqttc::Transport, ConfigError> {
     // Whoever comes first sets the process's default; all of Trinity uses this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Some(ca) = &connection.ca else {

@@ -4,7 +4,7 @@
 //! beyond that, and for QoS 0, the connection is not read.
 
 mod acks;
-mod client;
+pub(crate) mod client;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,7 @@
 
 mod http;
 mod kafka;
+mod mqtt;
 
 use std::sync::Arc;
 
@@ -75,12 +76,11 @@ pub fn start(
     config.validate()?;
     let status = Arc::new(Status::default());
     let outlet = Outlet { outcomes, status: status.clone() };
-    let worker = match (&config.kafka, &config.http) {
-        (Some(kafka), _) => tokio::spawn(kafka::Kafka::new(kafka, status.clone())?.run(deliveries, outlet)),
-        (None, Some(http)) => tokio::spawn(http::Http::new(http)?.run(deliveries, outlet)),
-        (None, None) => {
-            return Err(ConfigError::new("mqtt", "sinks to mqtt are not supported by this version; use kafka or http"));
-        }
+    let worker = match (&config.kafka, &config.mqtt, &config.http) {
+        (Some(kafka), ..) => tokio::spawn(kafka::Kafka::new(kafka, status.clone())?.run(deliveries, outlet)),
+        (None, Some(mqtt), _) => tokio::spawn(mqtt::Mqtt::new(mqtt)?.run(deliveries, outlet)),
+        (None, None, Some(http)) => tokio::spawn(http::Http::new(http)?.run(deliveries, outlet)),
+        (None, None, None) => return Err(ConfigError::new("sink", "names neither kafka, mqtt nor http")),
     };
     Ok(Sink { status, worker })
 }

@@ -134,3 +134,23 @@ fn waiting_for_events_that_cannot_come_is_an_error_and_not_a_hang() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no source of"), "{}", stderr(&output));
 }
+
+#[test]
+fn validate_knows_settings_from_definitions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = written(&folder, "server: { port: 0 }\nsources: []\n").display().to_string();
+    let output = trinity(&["validate", &good]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let wrong = written(&folder, "server:\n  prot: 0\n").display().to_string();
+    let output = trinity(&["validate", &wrong]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("definition.yaml:2:3"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("did you mean \"port\"?"));
+    assert!(stderr(&output).contains("1 checked, 1 errors, 0 warnings"));
+}
+
+#[test]
+fn the_schema_of_settings_is_json() {
+    let output = trinity(&["schema", "config"]);
+    assert_eq!(stdout(&output)["title"], "trinity.config.yml");
+}

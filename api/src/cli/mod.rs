@@ -32,9 +32,9 @@ enum Command {
         after_help = "Examples:\n  trinity run convert.yaml --input '{\"temperature\": 95}'\n  trinity run convert.yaml --input @reading.json --history\n\nExit code: 0 completed, 1 faulted (the error as JSON on stderr), 2 invalid definition or usage.\nSecrets: TRINITY_SECRET_<NAME> in the environment, as JSON or text; NAME in upper case, - as _."
     )]
     Run(run::Options),
-    /// Check definitions: every finding with its place, the words in question and a hint
+    /// Check definitions and settings: every finding with its place, the words in question and a hint
     #[command(
-        after_help = "Example:\n  trinity validate workflows/*.yaml\n\nExit code: 0 when nothing is wrong (warnings allowed), else 2."
+        after_help = "Example:\n  trinity validate workflows/*.yaml trinity.config.yml\n\nExit code: 0 when nothing is wrong (warnings allowed), else 2."
     )]
     Validate(validate::Options),
     /// Print a JSON Schema, for editors
@@ -58,6 +58,8 @@ enum Command {
 enum Schema {
     /// Workflow definitions
     Workflow,
+    /// Settings: trinity.config.yml
+    Config,
 }
 
 /// Runs the command that the arguments name.
@@ -69,11 +71,20 @@ pub fn main() -> ExitCode {
             println!("{}", trinity_engine::definition::WORKFLOW_SCHEMA);
             EXIT_OK
         }
+        Command::Schema { of: Schema::Config } => {
+            print!("{}", trinity_api::config::SCHEMA);
+            EXIT_OK
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "trinity", &mut std::io::stdout());
             EXIT_OK
         }
     })
+}
+
+/// The variables of the environment that are text.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
 /// A file's text; tells the user when it can't be read.

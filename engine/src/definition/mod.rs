@@ -8,6 +8,7 @@ mod compile;
 mod diagnostic;
 mod document;
 pub mod duration;
+mod located;
 mod names;
 mod scalar;
 pub mod schema;
@@ -23,7 +24,9 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Related, Severity};
 pub use document::Limits;
+pub use located::{Located, Part};
 pub use source::{Place, Span};
+pub use suggest::nearest;
 
 use crate::plan::Plan;
 

@@ -1,7 +1,8 @@
 //! "Did you mean": the nearest of some known words.
 
 /// The word of `known` nearest to `word`, if it is near enough to be a slip of the keyboard.
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()

@@ -5,7 +5,7 @@
 use ecow::EcoString;
 
 use crate::event::CloudEvent;
-use crate::ids::ActivationId;
+use crate::ids::{ActivationId, ExecutionId};
 use crate::value::Value;
 
 /// What an execution asks for. Timers are none: the shard reads [`crate::execution::Execution::next_wake`] after each step.
@@ -57,10 +57,10 @@ pub enum ExecutionEffect {
         /// Whether the parent waits.
         wait: bool,
     },
-    /// Cancel the child of this task.
+    /// Cancel the child of a task that waits no more.
     CancelChild {
-        /// The task that waited.
-        activation: ActivationId,
+        /// The child; one that was not yet created never will be.
+        child: ExecutionId,
     },
 }
 

@@ -69,8 +69,14 @@ impl Execution {
             State::Listen(state) if !state.closed => {
                 cx.effects.push(ExecutionEffect::Unsubscribe { activation: activation_id });
             }
-            State::Child { .. } => cx.effects.push(ExecutionEffect::CancelChild { activation: activation_id }),
-            State::Do | State::For(_) | State::Fork(_) | State::Try(_) | State::Wait { .. } | State::Listen(_) => {}
+            State::Child { child: Some(child), .. } => cx.effects.push(ExecutionEffect::CancelChild { child: *child }),
+            State::Child { child: None, .. }
+            | State::Do
+            | State::For(_)
+            | State::Fork(_)
+            | State::Try(_)
+            | State::Wait { .. }
+            | State::Listen(_) => {}
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{Activation, Execution, State, StepContext};
 use crate::effect::{ExecutionEffect, Interest};
 use crate::error::WorkflowError;
 use crate::event::{CloudEvent, attribute, envelope};
+use crate::expression::Expression;
 use crate::history::Fact;
 use crate::ids::ActivationId;
 use crate::plan::{EventFilter, EventRead, EventStrategy, Listen, Plan, TaskKind, Until};
@@ -252,11 +253,12 @@ fn consume(
         return Ok(Consumption::Satisfied);
     }
     let own = listen.to.filters();
+    let evaluate = |expression: &Expression, value: &Value| scope.evaluate(expression, value);
     let all = matches!(listen.to, EventStrategy::All(_));
     let mut hit = own.is_empty().then_some(0);
     for (number, filter) in own.iter().enumerate() {
         let open = !all || state.matched[number].is_none();
-        if open && matches(filter, event, &mut state.correlations, scope)? {
+        if open && matches(filter, event, &mut state.correlations, &evaluate)? {
             hit = Some(number);
             break;
         }
@@ -295,8 +297,9 @@ fn ends(
     scope: &Scope<'_>,
 ) -> Result<bool, WorkflowError> {
     let own = end.filters();
+    let evaluate = |expression: &Expression, value: &Value| scope.evaluate(expression, value);
     for (number, filter) in own.iter().enumerate() {
-        if matches(filter, event, &mut state.correlations, scope)? {
+        if matches(filter, event, &mut state.correlations, &evaluate)? {
             if let Some(matched) = state.until_matched.get_mut(number) {
                 *matched = true;
             }
@@ -308,11 +311,11 @@ fn ends(
 }
 
 /// Whether an event passes a filter; correlation values that it is the first to give are kept.
-fn matches(
+pub(crate) fn matches(
     filter: &EventFilter,
     event: &CloudEvent,
     correlations: &mut Vec<(EcoString, Value)>,
-    scope: &Scope<'_>,
+    evaluate: &dyn Fn(&Expression, &Value) -> Result<Value, WorkflowError>,
 ) -> Result<bool, WorkflowError> {
     for (name, wanted) in &filter.literals {
         if attribute(event, name).as_ref() != Some(wanted) {
@@ -321,7 +324,7 @@ fn matches(
     }
     for (name, predicate) in &filter.predicates {
         let value = attribute(event, name).unwrap_or_default();
-        let holds = match scope.evaluate(predicate, &value)? {
+        let holds = match evaluate(predicate, &value)? {
             Value::Bool(holds) => holds,
             wanted => wanted == value,
         };
@@ -333,7 +336,7 @@ fn matches(
     if !filter.correlate.is_empty() {
         let envelope = envelope(event);
         for correlation in &filter.correlate {
-            let value = scope.evaluate(&correlation.from, &envelope)?;
+            let value = evaluate(&correlation.from, &envelope)?;
             if matches!(value, Value::Null) {
                 return Ok(false);
             }

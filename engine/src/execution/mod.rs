@@ -43,6 +43,8 @@ use crate::wire;
 
 pub use activation::{Activation, State};
 pub use codec::StateError;
+pub(crate) use codec::{read_event, write_event};
+pub(crate) use listen::{matches, read};
 pub use scope::error_value;
 
 /// How many facts the history of one execution may have; the next faults it. A loop without end meets it.
@@ -126,6 +128,13 @@ pub struct Start {
 impl Execution {
     /// Starts an execution and walks it as far as it goes without the outside.
     pub fn start(start: Start, plan: &Plan, cx: &mut StepContext<'_>) -> Execution {
+        let mut execution = Execution::new(start, cx);
+        execution.begin(plan, cx);
+        execution.settle();
+        execution
+    }
+
+    fn new(start: Start, cx: &mut StepContext<'_>) -> Execution {
         let mut execution = Execution {
             id: start.id,
             definition: start.definition,
@@ -144,9 +153,20 @@ impl Execution {
         let created = Fact::Created { input: execution.input.clone(), trigger: start.trigger };
         execution.record(None, created, cx);
         execution.measure(None, MeasurementKind::Started, cx.now, cx);
-        execution.begin(plan, cx);
-        execution.settle();
         execution
+    }
+
+    /// An execution that ends by `error` before it begins: its first step failed in a way that must not be tried again.
+    pub(crate) fn start_faulted(start: Start, error: WorkflowError, cx: &mut StepContext<'_>) -> Execution {
+        let mut execution = Execution::new(start, cx);
+        execution.fault_workflow(error, cx);
+        execution
+    }
+
+    /// Ends a live execution by `error`, whatever it is at.
+    pub(crate) fn abandon(&mut self, error: WorkflowError, cx: &mut StepContext<'_>) {
+        self.cancel_all(cx);
+        self.fault_workflow(error, cx);
     }
 
     /// Feeds one input and walks on as far as it goes. An input that nobody waits for changes nothing.

@@ -235,6 +235,11 @@ impl Catalog {
         self.listened_all || self.listened.contains(event_type)
     }
 
+    /// Whether some task listens to every type.
+    pub(super) fn is_any_listened(&self) -> bool {
+        self.listened_all
+    }
+
     pub(super) fn starters(&self, event_type: &str) -> impl Iterator<Item = Starter> + use<'_> {
         self.starters.of(event_type)
     }

@@ -117,6 +117,12 @@ impl<'a> Reader<'a> {
         self.at == self.bytes.len()
     }
 
+    /// All bytes not yet read.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     /// An error at this place.
     pub fn invalid(&self, what: &'static str, found: impl ToString) -> CodecError {
         CodecError::Invalid { what, found: found.to_string(), at: self.at }

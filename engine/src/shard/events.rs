@@ -1,0 +1,153 @@
+//! The way of an event: to the triggers of its own shard, to the gatherers and the listeners where they live.
+
+use std::sync::Arc;
+
+use super::dedup::event_key;
+use super::executions::{Beginning, Owner};
+use super::step::{Step, Work};
+use super::subscriptions::home_of_type;
+use super::trigger::Surroundings;
+use super::{Shard, codec::ShardRecord};
+use crate::event::CloudEvent;
+use crate::execution::StepContext;
+use crate::history::{Trigger, TriggerKind};
+use crate::ids::{DefinitionId, ShardId};
+use crate::input::{ExecutionInput, Origin, PeerMessage};
+use crate::value::Value;
+
+impl Shard {
+    /// An event from a source. Repetitions are dropped; what nobody awaits leaves no trace.
+    pub(super) fn event_in(&mut self, event: &Arc<CloudEvent>, origin: &Origin, step: &mut Step) {
+        if !self.catalog.is_awaited(&event.event_type) {
+            return;
+        }
+        if self.is_repetition(event, origin, step) {
+            step.released.duplicates += 1;
+            return;
+        }
+        self.event(event, step);
+    }
+
+    fn is_repetition(&mut self, event: &CloudEvent, origin: &Origin, step: &mut Step) -> bool {
+        let key = match origin {
+            Origin::Internal => return false,
+            Origin::Offset { partition, offset } => {
+                let new = self.absorbed.advance(partition, *offset);
+                if new {
+                    step.absorb(partition, *offset);
+                }
+                return !new;
+            }
+            Origin::Id => event_key(event),
+            // A key that the broker does not call a repetition may be used anew, as MQTT's packet identifiers are.
+            Origin::Key { key, redelivered } if *redelivered && self.seen.contains(*key) => return true,
+            Origin::Key { key, .. } => *key,
+        };
+        let new = self.seen.insert(key);
+        if new {
+            step.seen.push(key);
+        }
+        !new && matches!(origin, Origin::Id)
+    }
+
+    /// Starts what the event triggers and passes it on to who else awaits it.
+    pub(super) fn event(&mut self, event: &Arc<CloudEvent>, step: &mut Step) {
+        let catalog = self.catalog.clone();
+        let mut started: Option<DefinitionId> = None;
+        for starter in catalog.starters(&event.event_type) {
+            // The filters of one definition follow each other: the first that passes starts it, once.
+            if started == Some(starter.definition) {
+                continue;
+            }
+            let Some(entry) = catalog.entry(starter.definition) else { continue };
+            let surroundings = Surroundings {
+                catalog: &catalog,
+                runtime: &self.settings.runtime,
+                limits: &self.settings.limits,
+                now: step.now,
+            };
+            if let Some(input) = surroundings.input(starter, &entry.plan, event) {
+                started = Some(starter.definition);
+                self.begin_by_event(starter.definition, input, event, step);
+            }
+        }
+        for definition in catalog.gatherers(&event.event_type) {
+            let Some(gathering) = catalog.gathering(definition) else { continue };
+            if gathering.home == self.id {
+                self.gather(definition, event, step);
+            } else {
+                self.send(gathering.home, PeerMessage::Gathered { definition, event: event.clone() }, step);
+            }
+        }
+        if catalog.is_listened(&event.event_type) {
+            let home = home_of_type(Some(&event.event_type), catalog.shards());
+            self.listened_at(home, event, step);
+            // Those who listen to every type live elsewhere.
+            let any = home_of_type(None, catalog.shards());
+            if any != home && catalog.is_any_listened() {
+                self.listened_at(any, event, step);
+            }
+        }
+    }
+
+    fn begin_by_event(&mut self, definition: DefinitionId, input: Value, event: &CloudEvent, step: &mut Step) {
+        let trigger =
+            Trigger { kind: TriggerKind::Event, event_id: Some(event.id.clone()), source: Some(event.source.clone()) };
+        self.begin(Beginning { definition, input, trigger, parent: None, owner: Owner::Nobody }, step);
+    }
+
+    fn listened_at(&mut self, home: ShardId, event: &Arc<CloudEvent>, step: &mut Step) {
+        if home == self.id {
+            self.listened(event, step);
+        } else {
+            self.send(home, PeerMessage::Listened(event.clone()), step);
+        }
+    }
+
+    /// Passes an event on to the tasks whose subscriptions live here; the tasks decide whether it matches.
+    pub(super) fn listened(&mut self, event: &Arc<CloudEvent>, step: &mut Step) {
+        for (execution, activation) in self.subscriptions.of(&event.event_type) {
+            if execution.shard() == self.id {
+                let input = ExecutionInput::Event { activation, event: event.clone() };
+                step.work.push_back(Work { execution, input });
+            } else {
+                let message = PeerMessage::Candidate { execution, activation, event: event.clone() };
+                self.send(execution.shard(), message, step);
+            }
+        }
+    }
+
+    /// Gives an event to the gatherers of a definition that live here.
+    pub(super) fn gather(&mut self, definition: DefinitionId, event: &Arc<CloudEvent>, step: &mut Step) {
+        let catalog = self.catalog.clone();
+        let Some(gathering) = catalog.gathering(definition) else { return };
+        let before = self.gatherers.of(definition).to_vec();
+        let mut cx = StepContext {
+            now: step.now,
+            secrets: catalog.secrets(),
+            runtime: &self.settings.runtime,
+            limits: &self.settings.limits,
+            history: &mut Vec::new(),
+            effects: &mut Vec::new(),
+            measurements: &mut Vec::new(),
+        };
+        let complete = self.gatherers.take(definition, &gathering.plan, event, &mut cx);
+        let after = self.gatherers.of(definition);
+        if after != before.as_slice() {
+            step.record(&ShardRecord::Gathered(definition, after.to_vec()));
+        }
+        if let Some(input) = complete {
+            self.begin_by_event(definition, input, event, step);
+        }
+    }
+
+    /// Puts a message for a shard into the outbox.
+    pub(super) fn send(&mut self, to: ShardId, message: PeerMessage, step: &mut Step) {
+        let sequence = self.outbox.push(to, message.clone());
+        let record = ShardRecord::Outbox(to, sequence, message);
+        step.record(&record);
+        if let ShardRecord::Outbox(to, sequence, message) = record {
+            step.released.effects.push(super::ShardEffect::Peer { to, sequence, message });
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Starting executions, moving them, and seeing to what they ask for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ecow::EcoString;
+
+use super::codec::ShardRecord;
+use super::live::Live;
+use super::ready::{Reply, ShardEffect};
+use super::schedule::Due;
+use super::step::{Step, Work};
+use super::subscriptions::by_home;
+use super::{DefinitionState, Shard};
+use crate::effect::{ExecutionEffect, Interest};
+use crate::error::{StandardError, WorkflowError};
+use crate::event::CloudEvent;
+use crate::execution::{Execution, Outcome, Start, State, StepContext};
+use crate::history::{Trigger, TriggerKind};
+use crate::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
+use crate::input::{Control, ExecutionInput, Note, PeerMessage};
+use crate::plan::{Plan, Schedule};
+use crate::value::Value;
+use crate::wire::record::{ExecutionHeader, write_execution};
+
+/// A new execution.
+pub(super) struct Beginning {
+    pub definition: DefinitionId,
+    pub input: Value,
+    pub trigger: Trigger,
+    pub parent: Option<(ExecutionId, ActivationId)>,
+    pub owner: Owner,
+}
+
+/// Who waits for the end of a new execution besides its parent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Nobody,
+    /// An `after` that goes on when it has ended.
+    Schedule,
+}
+
+impl Shard {
+    /// Starts an execution and walks it as far as it goes; `None` when its definition is not known.
+    pub(super) fn begin(&mut self, beginning: Beginning, step: &mut Step) -> Option<ExecutionId> {
+        let Beginning { definition, input, trigger, parent, owner } = beginning;
+        let plan = self.catalog.entry(definition)?.plan.clone();
+        let id = ExecutionId::new(step.now, self.id, self.sequence);
+        self.sequence += 1;
+        if owner == Owner::Schedule {
+            self.set_schedule(definition, Some(Due::Ended(id)), step);
+        }
+        let start = Start { id, definition, input, trigger, parent };
+        let execution = self.guarded(step, |cx| Execution::start(start.clone(), &plan, cx));
+        let execution = match execution {
+            Ok(execution) => execution,
+            Err(error) => self.unguarded(step, |cx| Execution::start_faulted(start.clone(), error, cx)),
+        };
+        self.settle(execution, true, &plan, step);
+        Some(id)
+    }
+
+    /// Feeds one input to a live execution; one that lives no more needs none.
+    pub(super) fn advance(&mut self, id: ExecutionId, input: ExecutionInput, step: &mut Step) {
+        let Some(live) = self.live.get(&id) else { return };
+        let Some(entry) = self.catalog.entry(live.definition) else { return };
+        let plan = entry.plan.clone();
+        // Only a defect can make its own state unreadable; the execution then stays as it is, and the check for
+        // executions without a wake-up finds it.
+        let Ok(before) = live.execution() else { return };
+        let mut execution = before.clone();
+        let moved = self.guarded(step, |cx| {
+            execution.apply(input.clone(), &plan, cx);
+        });
+        if let Err(error) = moved {
+            execution = before;
+            self.unguarded(step, |cx| execution.abandon(error, cx));
+        } else if step.history.is_empty() && step.effects.is_empty() && execution == before {
+            return;
+        }
+        self.settle(execution, false, &plan, step);
+    }
+
+    /// Runs a step of an execution. A panic in it is a defect of the engine: it harms this execution alone.
+    fn guarded<T>(
+        &mut self,
+        step: &mut Step,
+        mut advance: impl FnMut(&mut StepContext<'_>) -> T,
+    ) -> Result<T, WorkflowError> {
+        let measured = step.released.measurements.len();
+        let result = catch_unwind(AssertUnwindSafe(|| self.unguarded(step, &mut advance)));
+        result.map_err(|panic| {
+            step.released.measurements.truncate(measured);
+            step.released.panics += 1;
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            WorkflowError::standard(StandardError::Runtime, format!("a defect of the engine stopped it: {text}"))
+        })
+    }
+
+    fn unguarded<T>(&self, step: &mut Step, advance: impl FnOnce(&mut StepContext<'_>) -> T) -> T {
+        step.history.clear();
+        step.effects.clear();
+        advance(&mut StepContext {
+            now: step.now,
+            secrets: self.catalog.secrets(),
+            runtime: &self.settings.runtime,
+            limits: &self.settings.limits,
+            history: &mut step.history,
+            effects: &mut step.effects,
+            measurements: &mut step.released.measurements,
+        })
+    }
+
+    /// Records an execution after a step of it, keeps it or tells who waits for its end, and sees to what it asks for.
+    fn settle(&mut self, execution: Execution, begins: bool, plan: &Plan, step: &mut Step) {
+        let id = execution.id();
+        let header = ExecutionHeader {
+            id,
+            definition: execution.definition(),
+            phase: execution.phase(),
+            begins,
+            ends: execution.phase().is_terminal(),
+            time: step.now,
+        };
+        let live = match execution.outcome() {
+            Some(_) => None,
+            None => Some(Live {
+                definition: execution.definition(),
+                wake: execution.next_wake(),
+                asks: execution.activations().iter().any(|activation| activation.outstanding(plan).is_some()),
+                state: {
+                    let mut state = Vec::new();
+                    execution.encode(&mut state);
+                    state.into_boxed_slice()
+                },
+            }),
+        };
+        let history = &step.history;
+        write_execution(
+            &mut step.records,
+            &header,
+            |out| out.extend_from_slice(history),
+            |out| match (&live, execution.outcome()) {
+                (Some(live), _) => live.write(out),
+                (None, Some(outcome)) => outcome.encode(out),
+                (None, None) => {}
+            },
+        );
+        for effect in std::mem::take(&mut step.effects) {
+            self.effect(id, effect, step);
+        }
+        match live {
+            Some(live) => self.keep(id, live),
+            None => self.ended(&execution, begins, step),
+        }
+    }
+
+    fn keep(&mut self, id: ExecutionId, live: Live) {
+        let wake = live.wake;
+        let before = self.live.insert(id, live);
+        if let Some(at) = wake
+            && before.is_none_or(|before| before.wake != wake)
+        {
+            self.timers.set(at, id);
+        }
+    }
+
+    fn ended(&mut self, execution: &Execution, begins: bool, step: &mut Step) {
+        let id = execution.id();
+        if !begins {
+            self.live.remove(&id);
+            for (activation, types) in self.listening.remove_all(id) {
+                self.unsubscribe(id, activation, &types, step);
+            }
+        }
+        if !self.watchers.is_empty() {
+            for reply in self.watchers.remove(&id).unwrap_or_default() {
+                step.released.replies.push((reply, Reply::NotLive));
+            }
+        }
+        if let Some((parent, activation)) = execution.parent() {
+            let result = match execution.outcome() {
+                Some(Outcome::Completed(output)) => Ok(output.clone()),
+                Some(Outcome::Faulted(error)) => Err(error.clone()),
+                Some(Outcome::Cancelled) | None => {
+                    Err(WorkflowError::standard(StandardError::Runtime, format!("the execution {id} was cancelled")))
+                }
+            };
+            let input = ExecutionInput::Child { activation, result };
+            step.work.push_back(Work { execution: parent, input });
+        }
+        if self.schedules.get(execution.definition()) == Some(Due::Ended(id)) {
+            self.begin_again(execution.definition(), step);
+        }
+    }
+
+    /// `after`: the next start, counted from now.
+    fn begin_again(&mut self, definition: DefinitionId, step: &mut Step) {
+        let Some(entry) = self.catalog.entry(definition) else { return };
+        if let Some(Schedule::After(pause)) = &entry.plan.schedule {
+            let due = Due::At(pause.after(step.now));
+            self.set_schedule(definition, Some(due), step);
+        }
+    }
+
+    fn effect(&mut self, execution: ExecutionId, effect: ExecutionEffect, step: &mut Step) {
+        match effect {
+            ExecutionEffect::Call { activation, attempt, request } => {
+                step.released.effects.push(ShardEffect::Call { execution, activation, attempt, request });
+            }
+            ExecutionEffect::CancelCall { activation } => {
+                step.released.effects.push(ShardEffect::CancelCall { execution, activation });
+            }
+            ExecutionEffect::Subscribe { activation, interests } => {
+                self.subscribe(execution, activation, &interests, step);
+            }
+            ExecutionEffect::Unsubscribe { activation } => {
+                if let Some(types) = self.listening.remove((execution, activation)) {
+                    self.unsubscribe(execution, activation, &types, step);
+                }
+            }
+            ExecutionEffect::Publish { event } => self.publish(event, step),
+            ExecutionEffect::StartChild { activation, namespace, name, version, input, wait } => {
+                // By the outbox even though it stays here: a workflow that starts itself must not keep one step forever.
+                let parent = execution;
+                let message = PeerMessage::StartChild { parent, activation, namespace, name, version, input, wait };
+                self.send(self.id, message, step);
+            }
+            ExecutionEffect::CancelChild { child } => {
+                let input = ExecutionInput::Control(Control::Cancel);
+                step.work.push_back(Work { execution: child, input });
+            }
+        }
+    }
+
+    fn publish(&mut self, event: CloudEvent, step: &mut Step) {
+        let event = Arc::new(event);
+        if self.catalog.is_sunk(&event.event_type) {
+            let publication = self.publications.push(event.clone());
+            step.record(&ShardRecord::Publication(publication, event.clone()));
+            step.released.effects.push(ShardEffect::Publish { publication, event: event.clone() });
+        }
+        if self.catalog.is_awaited(&event.event_type) {
+            let home = ShardId::of_key(event.partition_key().as_bytes(), self.catalog.shards());
+            self.send(home, PeerMessage::Event(event), step);
+        }
+    }
+
+    /// Remembers that a task listens, and tells the homes of the types it wants.
+    pub(super) fn subscribe(
+        &mut self,
+        execution: ExecutionId,
+        activation: ActivationId,
+        interests: &[Interest],
+        step: &mut Step,
+    ) {
+        let mut types: Vec<Option<EcoString>> = Vec::new();
+        for interest in interests {
+            if !types.contains(&interest.event_type) {
+                types.push(interest.event_type.clone());
+            }
+        }
+        for (home, types) in by_home(&types, self.catalog.shards()) {
+            if home == self.id {
+                self.subscriptions.add((execution, activation), types);
+            } else {
+                let note = Note::Subscribe { execution, activation, types };
+                step.released.effects.push(ShardEffect::Note { to: home, note });
+            }
+        }
+        self.listening.add((execution, activation), types);
+    }
+
+    fn unsubscribe(
+        &mut self,
+        execution: ExecutionId,
+        activation: ActivationId,
+        types: &[Option<EcoString>],
+        step: &mut Step,
+    ) {
+        for (home, _) in by_home(types, self.catalog.shards()) {
+            if home == self.id {
+                self.subscriptions.remove((execution, activation));
+            } else {
+                let note = Note::Unsubscribe { execution, activation };
+                step.released.effects.push(ShardEffect::Note { to: home, note });
+            }
+        }
+    }
+
+    /// Starts a child, unless its parent has stopped waiting for it meanwhile.
+    pub(super) fn begin_child(
+        &mut self,
+        (parent, activation): (ExecutionId, ActivationId),
+        (namespace, name, version): (EcoString, EcoString, Option<EcoString>),
+        input: Value,
+        wait: bool,
+        step: &mut Step,
+    ) {
+        if wait && !self.is_waiting_for_child(parent, activation) {
+            return;
+        }
+        let found = self
+            .catalog
+            .find(&namespace, &name, version.as_ref())
+            .filter(|id| self.catalog.entry(*id).is_some_and(|entry| entry.state != DefinitionState::Retired));
+        let Some(definition) = found else {
+            if wait {
+                let version = version.as_deref().unwrap_or("latest");
+                let detail = format!("there is no active workflow {namespace}/{name}, version {version}");
+                let result = Err(WorkflowError::standard(StandardError::Configuration, detail));
+                step.work.push_back(Work { execution: parent, input: ExecutionInput::Child { activation, result } });
+            }
+            return;
+        };
+        let trigger =
+            Trigger { kind: TriggerKind::Workflow, event_id: Some(EcoString::from(parent.to_string())), source: None };
+        if wait {
+            // The number that `begin` gives next: the parent knows the child before the child can end.
+            let child = ExecutionId::new(step.now, self.id, self.sequence);
+            self.advance(parent, ExecutionInput::ChildStarted { activation, child }, step);
+        }
+        let parent = wait.then_some((parent, activation));
+        self.begin(Beginning { definition, input, trigger, parent, owner: Owner::Nobody }, step);
+    }
+
+    fn is_waiting_for_child(&self, parent: ExecutionId, activation: ActivationId) -> bool {
+        let Some(Ok(parent)) = self.live.get(&parent).map(Live::execution) else { return false };
+        let task = parent.activations().iter().find(|task| task.id == activation);
+        task.is_some_and(|task| matches!(task.state, State::Child { child: None, .. }))
+    }
+}

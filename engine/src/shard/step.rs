@@ -1,0 +1,67 @@
+//! What one step gathers.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::codec::ShardRecord;
+use super::ready::{Ready, Released};
+use crate::effect::ExecutionEffect;
+use crate::ids::{ExecutionId, ShardId};
+use crate::input::ExecutionInput;
+use crate::time::Timestamp;
+
+/// An input for an execution of the same shard, to be applied within the step.
+pub(super) struct Work {
+    pub execution: ExecutionId,
+    pub input: ExecutionInput,
+}
+
+/// The results of a step so far, and its scratch buffers.
+pub(super) struct Step {
+    pub now: Timestamp,
+    pub records: Vec<u8>,
+    pub released: Released,
+    pub work: VecDeque<Work>,
+    /// Keys of events seen.
+    pub seen: Vec<u128>,
+    /// The highest offset of each source partition.
+    pub absorbed: Vec<(Arc<str>, u64)>,
+    /// Senders whose messages were absorbed.
+    pub marked: BTreeSet<ShardId>,
+    /// The history of the execution at hand.
+    pub history: Vec<u8>,
+    /// What the execution at hand asks for.
+    pub effects: Vec<ExecutionEffect>,
+}
+
+impl Step {
+    pub fn new(now: Timestamp) -> Step {
+        Step {
+            now,
+            records: Vec::new(),
+            released: Released::default(),
+            work: VecDeque::new(),
+            seen: Vec::new(),
+            absorbed: Vec::new(),
+            marked: BTreeSet::new(),
+            history: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    pub fn record(&mut self, record: &ShardRecord) {
+        record.write(&mut self.records);
+    }
+
+    /// Notes an absorbed offset; the highest of each partition is recorded at the end.
+    pub fn absorb(&mut self, partition: &Arc<str>, offset: u64) {
+        match self.absorbed.iter_mut().find(|(name, _)| Arc::ptr_eq(name, partition) || name == partition) {
+            Some((_, highest)) => *highest = offset,
+            None => self.absorbed.push((partition.clone(), offset)),
+        }
+    }
+
+    pub fn into_ready(self) -> Ready {
+        Ready { records: self.records, released: self.released }
+    }
+}

@@ -1,0 +1,165 @@
+//! What a segment's bytes mean after a crash: how far they are whole, and whether their end is a torn tail, which is
+//! cut, or damage in the middle, which is reported and never served.
+
+use super::format::{Block, FRAME_ALIGNMENT, FormatError};
+
+/// How the whole blocks of a segment end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SegmentEnd {
+    /// Nothing but zeros follows: the segment was closed cleanly.
+    Clean,
+    /// The last append did not reach the disk whole, so it was never acknowledged: cut it.
+    Torn,
+    /// A block is unreadable although later ones are whole: acknowledged data is damaged.
+    Damaged {
+        /// Why the block at [`SegmentScan::end`] can't be read.
+        cause: FormatError,
+        /// Where the first whole block after it begins.
+        next_whole: usize,
+    },
+}
+
+/// The whole blocks at the start of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentScan {
+    /// Where the last whole block ends: the place of the next append, unless the segment is damaged.
+    pub end: usize,
+    /// The sequence number of the next append.
+    pub next_sequence: u64,
+    /// What follows.
+    pub outcome: SegmentEnd,
+}
+
+/// Reads a segment whose blocks begin at `start` with number `first_sequence`; hands each whole block and its place to `each`.
+pub fn scan_segment(
+    seed: u64,
+    bytes: &[u8],
+    start: usize,
+    first_sequence: u64,
+    mut each: impl FnMut(usize, &Block<'_>),
+) -> SegmentScan {
+    let (mut end, mut next_sequence) = (start, first_sequence);
+    let cause = loop {
+        match block_with(seed, &bytes[end..], next_sequence) {
+            Ok(block) => {
+                each(end, &block);
+                end += block.frame_bytes;
+                next_sequence += 1;
+            }
+            Err(cause) => break cause,
+        }
+    };
+    let outcome = match whole_after(seed, bytes, end, next_sequence) {
+        Some(next_whole) => SegmentEnd::Damaged { cause, next_whole },
+        None if bytes[end..].iter().all(|&byte| byte == 0) => SegmentEnd::Clean,
+        None => SegmentEnd::Torn,
+    };
+    SegmentScan { end, next_sequence, outcome }
+}
+
+fn block_with(seed: u64, bytes: &[u8], sequence: u64) -> Result<Block<'_>, FormatError> {
+    let block = Block::decode(seed, bytes)?;
+    if block.sequence == sequence { Ok(block) } else { Err(FormatError::Damaged { what: "wrong sequence number" }) }
+}
+
+/// The place of a whole block behind `end` with number `sequence` or later. Appends go one at a time, so behind a torn one there is none.
+fn whole_after(seed: u64, bytes: &[u8], end: usize, sequence: u64) -> Option<usize> {
+    let places = (end..bytes.len()).step_by(FRAME_ALIGNMENT);
+    let mut whole = places.filter(|&at| Block::decode(seed, &bytes[at..]).is_ok_and(|b| b.sequence >= sequence));
+    whole.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use trinity_engine::ids::ShardId;
+    use trinity_engine::time::Timestamp;
+
+    use super::super::ShardBatch;
+    use super::super::format::BlockEncoder;
+    use super::*;
+
+    const SEED: u64 = 0x7431;
+    const START: usize = 64;
+    const FIRST: u64 = 40;
+
+    /// A segment with room behind its blocks, and where each block ends.
+    fn segment(contents: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = vec![0; START];
+        let mut encoder = BlockEncoder::new(SEED);
+        let mut ends = Vec::new();
+        for (number, content) in (FIRST..).zip(contents) {
+            let batch = ShardBatch { shard: ShardId(1), records: content.clone() };
+            bytes.extend_from_slice(encoder.encode(number, Timestamp(number), &[batch]).expect("short enough"));
+            ends.push(bytes.len());
+        }
+        bytes.resize(bytes.len() + 256, 0);
+        (bytes, ends)
+    }
+
+    fn scan(bytes: &[u8]) -> (SegmentScan, Vec<u64>) {
+        let mut seen = Vec::new();
+        let scan = scan_segment(SEED, bytes, START, FIRST, |_, block| seen.push(block.sequence));
+        (scan, seen)
+    }
+
+    fn contents() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        proptest::collection::vec(proptest::collection::vec(1..=255_u8, 1..80), 1..6)
+    }
+
+    #[test]
+    fn a_crash_at_any_byte_of_the_last_append_keeps_all_before_it() {
+        let (whole, ends) = segment(&[b"first".to_vec(), b"second".to_vec(), b"the last record".to_vec()]);
+        for cut in ends[1]..ends[2] {
+            let mut bytes = whole.clone();
+            bytes[cut..].fill(0);
+            let (scan, seen) = scan(&bytes);
+            if bytes == whole {
+                assert_eq!((scan.outcome, seen.len()), (SegmentEnd::Clean, 3));
+                continue;
+            }
+            let outcome = if cut == ends[1] { SegmentEnd::Clean } else { SegmentEnd::Torn };
+            let expected = SegmentScan { end: ends[1], next_sequence: FIRST + 2, outcome };
+            assert_eq!((scan, seen), (expected, vec![FIRST, FIRST + 1]), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_block_inside_a_torn_payload_is_not_taken_for_ours() {
+        let batch = ShardBatch { shard: ShardId(1), records: b"forged".to_vec() };
+        let forged = BlockEncoder::new(SEED + 1).encode(FIRST + 9, Timestamp(1), &[batch]).expect("short").to_vec();
+        let (mut bytes, ends) = segment(&[b"first".to_vec(), forged]);
+        bytes[ends[0]] ^= 1;
+        let (scan, seen) = scan(&bytes);
+        assert_eq!((scan.outcome, seen), (SegmentEnd::Torn, vec![FIRST]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_flipped_bit_before_the_last_block_is_damage_with_its_place(
+            contents in contents(), place: prop::sample::Index,
+        ) {
+            let (mut bytes, ends) = segment(&contents);
+            prop_assume!(ends.len() > 1);
+            let bits = (ends[ends.len() - 2] - START) * 8;
+            let bit = START * 8 + place.index(bits);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let hit = ends.iter().position(|&end| bit / 8 < end).expect("within the blocks");
+            let (scan, seen) = scan(&bytes);
+            prop_assert_eq!(seen.len(), hit, "the blocks before it, and no others, are served");
+            prop_assert_eq!(scan.end, if hit == 0 { START } else { ends[hit - 1] });
+            let found = matches!(scan.outcome, SegmentEnd::Damaged { next_whole, .. } if next_whole == ends[hit]);
+            prop_assert!(found, "{:?}", scan.outcome);
+        }
+
+        #[test]
+        fn what_was_appended_is_found(contents in contents()) {
+            let (bytes, ends) = segment(&contents);
+            let (scan, seen) = scan(&bytes);
+            prop_assert_eq!(seen.len(), contents.len());
+            let last = *ends.last().expect("at least one");
+            let next_sequence = FIRST + contents.len() as u64;
+            prop_assert_eq!(scan, SegmentScan { end: last, next_sequence, outcome: SegmentEnd::Clean });
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Frame, little-endian, its length a multiple of 8: checksum `u64` of all that follows · magic `u32` · version `u8` ·
 //! flags `u8` · 2 zero bytes · sequence `u64` · time `u64` · stored length `u32` · plain length `u32` · batches `u32` ·
-//! 4 zero bytes · body · zero bytes. The body, compressed or plain, holds per batch: shard `u16` · 2 zero bytes ·
+//! unsynced `u32` · body · zero bytes. The body, compressed or plain, holds per batch: shard `u16` · 2 zero bytes ·
 //! length `u32` · records.
 
 use std::borrow::Cow;
@@ -61,11 +61,18 @@ impl BlockEncoder {
         BlockEncoder { seed, body: Vec::new(), frame: Vec::new() }
     }
 
-    /// The frame of one commit, valid until the next call.
+    /// The frame of one commit, valid until the next call. `synced` is the number of the last block that is known to be
+    /// on the disk, below `sequence`.
     ///
     /// # Errors
     /// [`FormatError::TooLong`]; nothing was written then.
-    pub fn encode(&mut self, sequence: u64, time: Timestamp, batches: &[ShardBatch]) -> Result<&[u8], FormatError> {
+    pub fn encode(
+        &mut self,
+        sequence: u64,
+        synced: u64,
+        time: Timestamp,
+        batches: &[ShardBatch],
+    ) -> Result<&[u8], FormatError> {
         let plain: usize = batches.iter().map(|batch| BATCH_HEADER_BYTES + batch.records.len()).sum();
         if plain > BODY_BYTES_MAX {
             return Err(FormatError::TooLong { bytes: plain });
@@ -86,7 +93,8 @@ impl BlockEncoder {
         head[32..36].copy_from_slice(&number(stored));
         head[36..40].copy_from_slice(&number(plain));
         head[40..44].copy_from_slice(&number(batches.len()));
-        head[44..48].copy_from_slice(&[0; 4]);
+        let unsynced = u32::try_from(sequence - 1 - synced).expect("a sync comes after far fewer blocks");
+        head[44..48].copy_from_slice(&unsynced.to_le_bytes());
         let checksum = xxh3_64_with_seed(&self.frame[8..], self.seed);
         self.frame[..8].copy_from_slice(&checksum.to_le_bytes());
         Ok(&self.frame)
@@ -119,6 +127,8 @@ pub struct Block<'a> {
     pub sequence: u64,
     /// When it was committed.
     pub time: Timestamp,
+    /// The number of the last block that was known to be on the disk when this one was written.
+    pub synced: u64,
     /// Bytes of its frame: the next one begins so much further.
     pub frame_bytes: usize,
     body: Cow<'a, [u8]>,
@@ -159,7 +169,9 @@ impl<'a> Block<'a> {
             }
             _ => return Err(damaged("unknown flags")),
         };
-        let block = Block { sequence: u64_at(head, 16), time: Timestamp(u64_at(head, 24)), frame_bytes, body };
+        let sequence = u64_at(head, 16);
+        let synced = sequence.checked_sub(1 + u64::from(u32_at(head, 44))).ok_or(damaged("impossible numbers"))?;
+        let block = Block { sequence, synced, time: Timestamp(u64_at(head, 24)), frame_bytes, body };
         if block.read_batches(|_, _| ()) != Some(u32_at(head, 40)) {
             return Err(damaged("wrong batches"));
         }
@@ -188,6 +200,30 @@ impl<'a> Block<'a> {
     }
 }
 
+/// Bytes of a mark.
+pub(super) const MARK_BYTES: usize = 24;
+const MARK_MAGIC: u32 = u32::from_le_bytes(*b"TRJM");
+
+/// A mark behind the last block, written when the journal is closed: the blocks up to this number are on the disk.
+/// Checksum `u64` of all that follows · magic `u32` · version `u8` · 3 zero bytes · number `u64`.
+pub(super) fn encode_mark(seed: u64, synced: u64) -> [u8; MARK_BYTES] {
+    let mut mark = [0; MARK_BYTES];
+    mark[8..12].copy_from_slice(&MARK_MAGIC.to_le_bytes());
+    mark[12] = VERSION;
+    mark[16..].copy_from_slice(&synced.to_le_bytes());
+    let checksum = xxh3_64_with_seed(&mark[8..], seed);
+    mark[..8].copy_from_slice(&checksum.to_le_bytes());
+    mark
+}
+
+/// The number in the mark at the start of `bytes`, if there is one.
+pub(super) fn decode_mark(seed: u64, bytes: &[u8]) -> Option<u64> {
+    let mark = bytes.first_chunk::<MARK_BYTES>()?;
+    let whole =
+        u32_at(mark, 8) == MARK_MAGIC && mark[12] == VERSION && xxh3_64_with_seed(&mark[8..], seed) == u64_at(mark, 0);
+    whole.then(|| u64_at(mark, 16))
+}
+
 fn frame_bytes(stored: usize) -> usize {
     (FRAME_HEADER_BYTES + stored).next_multiple_of(FRAME_ALIGNMENT)
 }
@@ -201,13 +237,13 @@ fn number(length: usize) -> [u8; 4] {
     u32::try_from(length).expect("no longer than a body may be").to_le_bytes()
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut number = [0; 4];
     number.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(number)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut number = [0; 8];
     number.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(number)

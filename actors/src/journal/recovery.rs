@@ -1,21 +1,21 @@
 //! What a segment's bytes mean after a crash: how far they are whole, and whether their end is a torn tail, which is
 //! cut, or damage in the middle, which is reported and never served.
 
-use super::format::{Block, FRAME_ALIGNMENT, FormatError};
+use super::format::{Block, FRAME_ALIGNMENT, FormatError, decode_mark};
 
 /// How the whole blocks of a segment end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SegmentEnd {
-    /// Nothing but zeros follows: the segment was closed cleanly.
+    /// Nothing but zeros follows, or the next segment.
     Clean,
-    /// The last append did not reach the disk whole, so it was never acknowledged: cut it.
+    /// What follows did not reach the disk whole, and nothing says that it ever was there: cut it.
     Torn,
-    /// A block is unreadable although later ones are whole: acknowledged data is damaged.
+    /// A block is unreadable although something behind it says that it was on the disk: acknowledged data is damaged.
     Damaged {
         /// Why the block at [`SegmentScan::end`] can't be read.
         cause: FormatError,
-        /// Where the first whole block after it begins.
-        next_whole: usize,
+        /// Where that something is.
+        proof: usize,
     },
 }
 
@@ -30,16 +30,21 @@ pub struct SegmentScan {
     pub outcome: SegmentEnd,
 }
 
-/// Reads a segment whose blocks begin at `start` with number `first_sequence`; hands each whole block and its place to `each`.
+/// Reads a segment whose blocks begin at `start` with number `first_sequence`, up to the block before number `before`, where the
+/// next segment begins; hands each whole block and its place to `each`.
 pub fn scan_segment(
     seed: u64,
     bytes: &[u8],
     start: usize,
     first_sequence: u64,
+    before: u64,
     mut each: impl FnMut(usize, &Block<'_>),
 ) -> SegmentScan {
     let (mut end, mut next_sequence) = (start, first_sequence);
     let cause = loop {
+        if next_sequence == before {
+            return SegmentScan { end, next_sequence, outcome: SegmentEnd::Clean };
+        }
         match block_with(seed, &bytes[end..], next_sequence) {
             Ok(block) => {
                 each(end, &block);
@@ -49,10 +54,13 @@ pub fn scan_segment(
             Err(cause) => break cause,
         }
     };
-    let outcome = match whole_after(seed, bytes, end, next_sequence) {
-        Some(next_whole) => SegmentEnd::Damaged { cause, next_whole },
-        None if bytes[end..].iter().all(|&byte| byte == 0) => SegmentEnd::Clean,
-        None => SegmentEnd::Torn,
+    let outcome = if bytes[end..].iter().all(|&byte| byte == 0) {
+        SegmentEnd::Clean
+    } else {
+        match proof_after(seed, bytes, end, next_sequence) {
+            Some(proof) => SegmentEnd::Damaged { cause, proof },
+            None => SegmentEnd::Torn,
+        }
     };
     SegmentScan { end, next_sequence, outcome }
 }
@@ -62,11 +70,13 @@ fn block_with(seed: u64, bytes: &[u8], sequence: u64) -> Result<Block<'_>, Forma
     if block.sequence == sequence { Ok(block) } else { Err(FormatError::Damaged { what: "wrong sequence number" }) }
 }
 
-/// The place of a whole block behind `end` with number `sequence` or later. Appends go one at a time, so behind a torn one there is none.
-fn whole_after(seed: u64, bytes: &[u8], end: usize, sequence: u64) -> Option<usize> {
-    let places = (end..bytes.len()).step_by(FRAME_ALIGNMENT);
-    let mut whole = places.filter(|&at| Block::decode(seed, &bytes[at..]).is_ok_and(|b| b.sequence >= sequence));
-    whole.next()
+/// The place behind `end` of a whole block, or a mark, that says that block `sequence` was on the disk.
+fn proof_after(seed: u64, bytes: &[u8], end: usize, sequence: u64) -> Option<usize> {
+    let mut places = (end..bytes.len()).step_by(FRAME_ALIGNMENT);
+    places.find(|&at| {
+        let synced = decode_mark(seed, &bytes[at..]).or_else(|| Some(Block::decode(seed, &bytes[at..]).ok()?.synced));
+        synced.is_some_and(|synced| synced >= sequence)
+    })
 }
 
 #[cfg(test)]
@@ -89,8 +99,10 @@ mod tests {
         let mut encoder = BlockEncoder::new(SEED);
         let mut ends = Vec::new();
         for (number, content) in (FIRST..).zip(contents) {
-            let batch = ShardBatch { shard: ShardId(1), records: content.clone() };
-            bytes.extend_from_slice(encoder.encode(number, Timestamp(number), &[batch]).expect("short enough"));
+            let batch = ShardBatch { shard: ShardId(1), records: content.clone(), snapshot: None };
+            bytes.extend_from_slice(
+                encoder.encode(number, number - 1, Timestamp(number), &[batch]).expect("short enough"),
+            );
             ends.push(bytes.len());
         }
         bytes.resize(bytes.len() + 256, 0);
@@ -99,7 +111,7 @@ mod tests {
 
     fn scan(bytes: &[u8]) -> (SegmentScan, Vec<u64>) {
         let mut seen = Vec::new();
-        let scan = scan_segment(SEED, bytes, START, FIRST, |_, block| seen.push(block.sequence));
+        let scan = scan_segment(SEED, bytes, START, FIRST, u64::MAX, |_, block| seen.push(block.sequence));
         (scan, seen)
     }
 
@@ -126,8 +138,9 @@ mod tests {
 
     #[test]
     fn a_block_inside_a_torn_payload_is_not_taken_for_ours() {
-        let batch = ShardBatch { shard: ShardId(1), records: b"forged".to_vec() };
-        let forged = BlockEncoder::new(SEED + 1).encode(FIRST + 9, Timestamp(1), &[batch]).expect("short").to_vec();
+        let batch = ShardBatch { shard: ShardId(1), records: b"forged".to_vec(), snapshot: None };
+        let forged =
+            BlockEncoder::new(SEED + 1).encode(FIRST + 9, FIRST + 8, Timestamp(1), &[batch]).expect("short").to_vec();
         let (mut bytes, ends) = segment(&[b"first".to_vec(), forged]);
         bytes[ends[0]] ^= 1;
         let (scan, seen) = scan(&bytes);
@@ -148,7 +161,7 @@ mod tests {
             let (scan, seen) = scan(&bytes);
             prop_assert_eq!(seen.len(), hit, "the blocks before it, and no others, are served");
             prop_assert_eq!(scan.end, if hit == 0 { START } else { ends[hit - 1] });
-            let found = matches!(scan.outcome, SegmentEnd::Damaged { next_whole, .. } if next_whole == ends[hit]);
+            let found = matches!(scan.outcome, SegmentEnd::Damaged { proof, .. } if proof == ends[hit]);
             prop_assert!(found, "{:?}", scan.outcome);
         }
 

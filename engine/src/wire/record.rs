@@ -37,10 +37,18 @@ pub struct ExecutionHeader {
     pub phase: Phase,
     /// Its first record.
     pub begins: bool,
-    /// Its last record.
+    /// Its last record; always the same as [`Phase::is_terminal`] of `phase`.
     pub ends: bool,
-    /// When this happened: with `begins` the creation, with `ends` the end.
+    /// When this happened: with `ends` the end.
     pub time: Timestamp,
+}
+
+impl ExecutionHeader {
+    /// When the execution was created, to the millisecond: its id holds it.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        self.id.start()
+    }
 }
 
 /// One record, borrowed from the bytes it stands in.
@@ -67,13 +75,20 @@ pub enum RecordRef<'a> {
 /// Appends an execution's record to `out`. `history` and `tail` append their bytes to the same buffer: nothing is copied.
 ///
 /// # Panics
-/// When the record would be longer than 4 GiB; the limits of an execution's state lie far below.
+/// When `ends` and the phase contradict each other, or the record would be longer than 4 GiB; the limits of an execution's
+/// state lie far below.
 pub fn write_execution(
     out: &mut Vec<u8>,
     header: &ExecutionHeader,
     history: impl FnOnce(&mut Vec<u8>),
     tail: impl FnOnce(&mut Vec<u8>),
 ) {
+    assert_eq!(
+        header.ends,
+        header.phase.is_terminal(),
+        "execution {} ends in a final phase and in no other",
+        header.id
+    );
     let start = out.len();
     let flags = u8::from(header.begins) * FLAG_BEGINS + u8::from(header.ends) * FLAG_ENDS;
     out.extend_from_slice(&[0, 0, 0, 0, KIND_EXECUTION, flags, RECORD_VERSION, header.phase as u8]);
@@ -177,6 +192,9 @@ fn read_execution(record: &[u8], flags: u8, phase: u8, at: usize) -> Result<Reco
         return Err(invalid("record of an execution", format!("flags {flags}"), at));
     }
     let phase = Phase::from_u8(phase).ok_or_else(|| invalid("phase", phase.to_string(), at))?;
+    if (flags & FLAG_ENDS != 0) != phase.is_terminal() {
+        return Err(invalid("record of an execution", format!("flags {flags} with the phase {}", phase.as_str()), at));
+    }
     let history_bytes = u32::from_le_bytes(part(head, 12)) as usize;
     let (history, tail) = body.split_at_checked(history_bytes).ok_or_else(short)?;
     let header = ExecutionHeader {
@@ -259,8 +277,8 @@ mod tests {
     }
 
     #[test]
-    fn a_history_longer_than_its_record_and_unknown_kinds_phases_and_versions_are_errors() {
-        for (at, byte) in [(12, 12), (4, 2), (5, 4), (6, 2), (7, 7)] {
+    fn a_history_longer_than_its_record_unknown_numbers_and_an_end_in_no_final_phase_are_errors() {
+        for (at, byte) in [(12, 12), (4, 2), (5, 4), (5, 1), (6, 2), (7, 7), (7, 1)] {
             let mut out = sample();
             out[at] = byte;
             assert!(Records::new(&out).next().expect("something").is_err(), "byte {at}");

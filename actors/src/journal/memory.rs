@@ -1,0 +1,239 @@
+//! A disk in memory that a test can crash, fill and damage. It survives the journal on it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Files in memory, with the same bytes as on a real disk. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<String, MemoryFile>,
+    capacity: Option<u64>,
+    locked: bool,
+    syncs: u64,
+    syncs_to_fail: u32,
+    syncs_held: bool,
+}
+
+#[derive(Debug, Default)]
+struct MemoryFile {
+    content: Vec<u8>,
+    /// What was written since the last sync, in order.
+    unsynced: Vec<Write>,
+    /// A sync of it failed: what was not synced then is lost in a crash, whatever later syncs say.
+    broken: bool,
+}
+
+#[derive(Debug)]
+struct Write {
+    at: usize,
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+/// The lock of a [`MemoryDisk`]: dropping it ends it.
+#[derive(Debug)]
+pub(super) struct MemoryLock(MemoryDisk);
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.0.state().locked = false;
+    }
+}
+
+impl MemoryDisk {
+    /// An empty disk without an end.
+    #[must_use]
+    pub fn new() -> MemoryDisk {
+        MemoryDisk::default()
+    }
+
+    /// What is left after a loss of power now: of the writes to a file that no sync covered, the first `kept_bytes` bytes
+    /// survive and the rest never happened.
+    #[must_use]
+    pub fn crashed(&self, kept_bytes: usize) -> MemoryDisk {
+        self.image(|_, file| {
+            let mut left = kept_bytes;
+            let kept = |write: &Write| {
+                let kept = left.min(write.after.len());
+                left -= kept;
+                kept
+            };
+            file.unsynced.iter().map(kept).collect()
+        })
+    }
+
+    /// As [`MemoryDisk::crashed`], when the disk had stored writes in another order: of those to a file that no sync covered,
+    /// the ones survive for which `kept` answers true (by file name and their number in that file).
+    #[must_use]
+    pub fn crashed_keeping(&self, mut kept: impl FnMut(&str, usize) -> bool) -> MemoryDisk {
+        self.image(|name, file| {
+            let kept = |(number, write): (usize, &Write)| if kept(name, number) { write.after.len() } else { 0 };
+            file.unsynced.iter().enumerate().map(kept).collect()
+        })
+    }
+
+    /// A disk of its own with the same files, all of it synced.
+    #[must_use]
+    pub fn copy(&self) -> MemoryDisk {
+        self.crashed(usize::MAX)
+    }
+
+    /// A disk of its own with the same files, of whose unsynced writes so many bytes are kept.
+    fn image(&self, mut kept: impl FnMut(&str, &MemoryFile) -> Vec<usize>) -> MemoryDisk {
+        let state = self.state();
+        let mut files = BTreeMap::new();
+        for (name, file) in &state.files {
+            let mut content = file.content.clone();
+            for write in file.unsynced.iter().rev() {
+                content[write.at..write.at + write.before.len()].copy_from_slice(&write.before);
+            }
+            for (write, kept) in file.unsynced.iter().zip(kept(name, file)) {
+                content[write.at..write.at + kept].copy_from_slice(&write.after[..kept]);
+            }
+            files.insert(name.clone(), MemoryFile { content, ..MemoryFile::default() });
+        }
+        MemoryDisk { state: Arc::new(Mutex::new(State { files, capacity: state.capacity, ..State::default() })) }
+    }
+
+    /// Changes one bit of a file; `false` when there is no such place.
+    pub fn flip(&self, name: &str, bit: usize) -> bool {
+        let mut state = self.state();
+        let byte = state.files.get_mut(name).and_then(|file| file.content.get_mut(bit / 8));
+        byte.map(|byte| *byte ^= 1 << (bit % 8)).is_some()
+    }
+
+    /// From now on its files may hold so many bytes together; `None` for no end.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state().capacity = bytes;
+    }
+
+    /// The next `count` syncs fail, and what they should have stored is lost in a crash.
+    pub fn fail_syncs(&self, count: u32) {
+        self.state().syncs_to_fail = count;
+    }
+
+    /// From now on, or no longer, syncs answer at once and store nothing: a disk that lies, or the moment before a sync returns.
+    pub fn hold_syncs(&self, held: bool) {
+        self.state().syncs_held = held;
+    }
+
+    /// The longest run of bytes written to one file that no sync covered.
+    #[must_use]
+    pub fn unsynced_bytes(&self) -> usize {
+        let bytes = |file: &MemoryFile| file.unsynced.iter().map(|write| write.after.len()).sum();
+        self.state().files.values().map(bytes).max().unwrap_or(0)
+    }
+
+    /// How many syncs of files were asked for since it was made.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
+    /// The names of all files, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.state().files.keys().cloned().collect()
+    }
+
+    /// The bytes of all files together.
+    #[must_use]
+    pub fn bytes_used(&self) -> u64 {
+        self.state().bytes_used()
+    }
+
+    /// The content of a file.
+    #[must_use]
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        self.state().files.get(name).map(|file| file.content.clone())
+    }
+
+    pub(super) fn lock(&self) -> Option<MemoryLock> {
+        let mut state = self.state();
+        if state.locked {
+            return None;
+        }
+        state.locked = true;
+        Some(MemoryLock(self.clone()))
+    }
+
+    pub(super) fn with<R>(&self, name: &str, read: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        self.state().files.get(name).map(|file| read(&file.content)).ok_or_else(not_found)
+    }
+
+    pub(super) fn create(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let length = usize::try_from(bytes).map_err(io::Error::other)?;
+        let mut state = self.state();
+        state.claim(name, bytes)?;
+        state.files.insert(name.to_owned(), MemoryFile { content: vec![0; length], ..MemoryFile::default() });
+        Ok(())
+    }
+
+    pub(super) fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        state.claim(name, content.len() as u64)?;
+        state.files.insert(name.to_owned(), MemoryFile { content: content.to_vec(), ..MemoryFile::default() });
+        Ok(())
+    }
+
+    pub(super) fn write(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let at = usize::try_from(offset).map_err(io::Error::other)?;
+        let mut state = self.state();
+        let file = state.files.get_mut(name).ok_or_else(not_found)?;
+        let place = file.content.get_mut(at..at + bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        let before = place.to_vec();
+        place.copy_from_slice(bytes);
+        file.unsynced.push(Write { at, before, after: bytes.to_vec() });
+        Ok(())
+    }
+
+    pub(super) fn sync(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.syncs += 1;
+        let held = state.syncs_held;
+        let fails = state.syncs_to_fail > 0;
+        state.syncs_to_fail = state.syncs_to_fail.saturating_sub(1);
+        let file = state.files.get_mut(name).ok_or_else(not_found)?;
+        if fails {
+            file.broken = true;
+            return Err(io::Error::other("a sync that was told to fail"));
+        }
+        if !file.broken && !held {
+            file.unsynced.clear();
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, name: &str) {
+        self.state().files.remove(name);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn bytes_used(&self) -> u64 {
+        self.files.values().map(|file| file.content.len() as u64).sum()
+    }
+
+    /// Whether a file of that length may take the place of the one with this name.
+    fn claim(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let old = self.files.get(name).map_or(0, |file| file.content.len() as u64);
+        match self.capacity {
+            Some(capacity) if self.bytes_used() - old + bytes > capacity => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn not_found() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}

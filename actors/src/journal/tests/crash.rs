@@ -1,0 +1,143 @@
+//! Crashes, flipped bits, failing syncs and full disks.
+
+use proptest::prelude::*;
+use trinity_engine::history::Phase;
+
+use super::super::*;
+use super::support::{Commit, Op, World, commit, commits, journal_with, open, options};
+
+/// A disk on which the last commit was written and not synced, and what is stored without and with it.
+fn last_unsynced(commits: &[Commit]) -> (MemoryDisk, World, World) {
+    let (last, before) = commits.split_last().expect("at least one");
+    let (disk, mut journal, world) = journal_with(before);
+    let mut after = world.clone();
+    let batches = after.commit(last);
+    // Both the sync of the old segment and that of a new one fail: the caller is told that nothing was stored.
+    disk.fail_syncs(2);
+    let appended = journal.append(after.time(), &batches);
+    assert!(matches!(appended, Err(JournalError::Disk { .. })), "{appended:?}");
+    world.check(&journal.reader());
+    (disk.crashed(0), world, after)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn after_a_crash_at_any_byte_of_the_last_append_all_acknowledged_is_there(commits in commits(12), mut last in commit()) {
+        // It would be stored before the sync returned, as it can't be.
+        last.snapshots.clear();
+        let (disk, mut journal, world) = journal_with(&commits);
+        let mut after = world.clone();
+        let batches = after.commit(&last);
+        // The write is caught between the write and the sync.
+        disk.hold_syncs(true);
+        journal.append(after.time(), &batches).expect("it believes so");
+        let written = disk.unsynced_bytes();
+        for kept in 0..=written {
+            let crashed = disk.crashed(kept);
+            let (mut reopened, recovery) = open(&Storage::Memory(crashed.clone()));
+            let whole = reopened.reader().list(&ListQuery { limit: usize::MAX, ..ListQuery::default() }).expect("a list");
+            let stored = if whole.items == after.list(&ListQuery { limit: usize::MAX, ..ListQuery::default() })
+                && reopened.next == journal.next { &after } else { &world };
+            if stored.records.len() == after.records.len() && after.records.len() > world.records.len() {
+                prop_assert!(kept + 16 >= written, "only the whole block and its padding count");
+            }
+            stored.check_recovery(&recovery);
+            stored.check(&reopened.reader());
+            // And it goes on from there.
+            let mut world = stored.clone();
+            let batches = world.commit(&last);
+            reopened.append(world.time(), &batches).expect("appended");
+            drop(reopened);
+            let (reopened, recovery) = open(&Storage::Memory(crashed));
+            world.check_recovery(&recovery);
+            world.check(&reopened.reader());
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_or_changes_nothing(commits in commits(12), file: prop::sample::Index, place: prop::sample::Index) {
+        let (disk, journal, world) = journal_with(&commits);
+        drop(journal);
+        let names = disk.names();
+        let name = file.get(&names);
+        let bits = disk.content(name).expect("a file").len() * 8;
+        prop_assume!(bits > 0);
+        disk.flip(name, place.index(bits));
+        let (journal, recovery) = match Journal::open(Storage::Memory(disk), options()) {
+            Ok(opened) => opened,
+            Err(JournalError::Damaged { .. } | JournalError::Version { .. }) => return Ok(()),
+            Err(error) => panic!("{error}"),
+        };
+        let replayed = recovery.replay(|_, _| Ok::<(), JournalError>(()));
+        if matches!(replayed, Err(JournalError::Damaged { .. })) {
+            return Ok(());
+        }
+        // It hit zeros behind the last block, the mark, or a snapshot that the blocks make up for.
+        world.check_recovery(&recovery);
+        world.check(&journal.reader());
+    }
+}
+
+#[test]
+fn after_failed_syncs_the_same_batches_go_to_a_new_segment_and_are_served_once() {
+    for failing in 1..4 {
+        let (disk, mut journal, mut world) = journal_with(&[begin(), begin(), begin()]);
+        let stored = world.clone();
+        let batches = world.commit(&begin());
+        disk.fail_syncs(failing);
+        while let Err(error) = journal.append(world.time(), &batches) {
+            assert!(matches!(error, JournalError::Disk { .. }), "{error}");
+            stored.check(&journal.reader());
+        }
+        world.check(&journal.reader());
+        for kept in [0, usize::MAX] {
+            let (reopened, recovery) = open(&Storage::Memory(disk.crashed(kept)));
+            world.check_recovery(&recovery);
+            world.check(&reopened.reader());
+        }
+        let more = world.commit(&begin());
+        journal.append(world.time(), &more).expect("it goes on");
+        drop(journal);
+        let (reopened, recovery) = open(&Storage::Memory(disk));
+        world.check_recovery(&recovery);
+        world.check(&reopened.reader());
+    }
+}
+
+#[test]
+fn an_append_that_failed_for_good_may_be_there_after_a_crash_but_never_in_part() {
+    let (disk, without, _) = last_unsynced(&[begin(), begin(), begin()]);
+    let (reopened, recovery) = open(&Storage::Memory(disk));
+    without.check_recovery(&recovery);
+    without.check(&reopened.reader());
+}
+
+#[test]
+fn a_full_disk_refuses_and_takes_the_same_batches_when_there_is_space_again() {
+    let (disk, mut journal, mut world) = journal_with(&[]);
+    disk.set_capacity(Some(4_500));
+    let mut refused = 0;
+    for _ in 0..60 {
+        let stored = world.clone();
+        let batches = world.commit(&begin());
+        if let Err(error) = journal.append(world.time(), &batches) {
+            assert!(matches!(error, JournalError::Full), "{error}");
+            refused += 1;
+            stored.check(&journal.reader());
+            let (reopened, recovery) = open(&Storage::Memory(disk.copy()));
+            stored.check_recovery(&recovery);
+            stored.check(&reopened.reader());
+            disk.set_capacity(Some(disk.bytes_used() + 2_000));
+            journal.append(world.time(), &batches).expect("there is space again");
+        }
+        world.check(&journal.reader());
+    }
+    assert!(refused > 2, "{refused}");
+}
+
+fn begin() -> Commit {
+    let ops = vec![Op::Begin { shard: 1, definition: 2, phase: Phase::Completed }];
+    Commit { ops, millis: 3, back: false, snapshots: Vec::new() }
+}

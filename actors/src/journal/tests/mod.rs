@@ -1,0 +1,5 @@
+//! The journal's contract, on both storages.
+
+mod contract;
+mod crash;
+mod support;

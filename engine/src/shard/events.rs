@@ -50,9 +50,19 @@ impl Shard {
         !new && matches!(origin, Origin::Id)
     }
 
-    /// Starts what the event triggers and passes it on to who else awaits it.
+    /// Passes the event on to who awaits it and starts what it triggers.
     pub(super) fn event(&mut self, event: &Arc<CloudEvent>, step: &mut Step) {
         let catalog = self.catalog.clone();
+        // Who listens before who starts: an execution does not hear the event that starts it.
+        if catalog.is_listened(&event.event_type) {
+            let home = home_of_type(Some(&event.event_type), catalog.shards());
+            self.listened_at(home, event, step);
+            // Those who listen to every type live elsewhere.
+            let any = home_of_type(None, catalog.shards());
+            if any != home && catalog.is_any_listened() {
+                self.listened_at(any, event, step);
+            }
+        }
         let mut started: Option<DefinitionId> = None;
         for starter in catalog.starters(&event.event_type) {
             // The filters of one definition follow each other: the first that passes starts it, once.
@@ -77,15 +87,6 @@ impl Shard {
                 self.gather(definition, event, step);
             } else {
                 self.send(gathering.home, PeerMessage::Gathered { definition, event: event.clone() }, step);
-            }
-        }
-        if catalog.is_listened(&event.event_type) {
-            let home = home_of_type(Some(&event.event_type), catalog.shards());
-            self.listened_at(home, event, step);
-            // Those who listen to every type live elsewhere.
-            let any = home_of_type(None, catalog.shards());
-            if any != home && catalog.is_any_listened() {
-                self.listened_at(any, event, step);
             }
         }
     }

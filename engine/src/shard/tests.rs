@@ -303,6 +303,25 @@ fn a_listener_hears_what_comes_to_another_shard_also_after_a_crash() {
 }
 
 #[test]
+fn an_execution_does_not_hear_the_event_that_starts_it() {
+    let rest = "
+schedule: {on: {one: {with: {type: beat}}}}
+do:
+- next: {listen: {to: {one: {with: {type: beat}, correlate: {who: {from: .subject, expect: '${ .[0] }'}}}}}}
+";
+    let mut node = Node::new(catalog(&[&workflow("next", rest)], Vec::new()));
+    for who in ["a", "b", "c", "d", "e", "f"] {
+        node.post(&event("beat", &format!("{who}1"), who, &format!("\"{who}\"")), Origin::Id);
+    }
+    node.settle();
+    assert_eq!(node.phases(0), [Phase::Waiting; 6], "whatever their shards and the one of the type");
+    node.post(&event("beat", "b2", "b", "\"b\""), Origin::Id);
+    node.settle();
+    let waiting = node.phases(0).iter().filter(|phase| **phase == Phase::Waiting).count();
+    assert_eq!((waiting, node.output(0)), (6, vec![json("[\"b\"]")]));
+}
+
+#[test]
 fn a_child_gives_its_output_or_its_fault_to_the_parent() {
     let parent = workflow(
         "parent",

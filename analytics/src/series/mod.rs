@@ -1,3 +1,0 @@
-//! Where closed windows are kept.
-
-pub mod embedded;

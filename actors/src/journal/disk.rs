@@ -173,13 +173,13 @@ impl Disk {
         }
     }
 
-    /// Removes a file; no error when there is none.
+    /// Removes a file, before anything that is done later; no error when there is none.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match self {
-            Disk::Memory(disk) => disk.remove(name),
+            Disk::Memory(disk) => disk.lose(name),
             Disk::Directory(path) => match fs::remove_file(path.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.and_then(|()| sync_directory(path))?,
             },
         }
         Ok(())

@@ -8,7 +8,7 @@ use trinity_engine::history::Phase;
 use trinity_engine::ids::{DefinitionId, ExecutionId, ShardId};
 use trinity_engine::time::Timestamp;
 
-use super::notes::{BlockNotes, Group, Run};
+use super::notes::{BlockNotes, Group, Note, Run};
 
 /// One block of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,15 @@ pub(super) struct Outlived {
     pub blocks: Box<[u64]>,
 }
 
+/// What a block says of an execution that did not begin and end in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// The number of the block.
+    pub block: u64,
+    pub id: ExecutionId,
+    pub note: Note,
+}
+
 /// The blocks of one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SegmentIndex {
@@ -45,6 +54,8 @@ pub(super) struct SegmentIndex {
     /// The number of the last block with a batch of each shard.
     pub last_batches: BTreeMap<ShardId, u64>,
     pub outlived: BTreeMap<ExecutionId, Outlived>,
+    /// From these the live executions are known again when the journal is opened; not there in what was read for a reader.
+    pub changes: Vec<Change>,
 }
 
 /// An execution that goes on.
@@ -61,12 +72,20 @@ pub(super) struct LiveEntry {
 pub(super) struct Live {
     entries: BTreeMap<ExecutionId, LiveEntry>,
     counts: FxHashMap<(DefinitionId, Phase), u64>,
+    /// How many of them begin in each block.
+    beginnings: BTreeMap<u64, u64>,
 }
 
 impl SegmentIndex {
     /// Of a segment whose first block has this number.
     pub fn new(first: u64) -> SegmentIndex {
-        SegmentIndex { first, blocks: Vec::new(), last_batches: BTreeMap::new(), outlived: BTreeMap::new() }
+        SegmentIndex {
+            first,
+            blocks: Vec::new(),
+            last_batches: BTreeMap::new(),
+            outlived: BTreeMap::new(),
+            changes: Vec::new(),
+        }
     }
 
     /// The number of the block after the last one.
@@ -90,14 +109,34 @@ impl SegmentIndex {
         let number = self.next();
         self.last_batches.extend(notes.shards.iter().map(|&shard| (shard, number)));
         for (id, note) in notes.long {
-            if note.begins {
-                live.begin(id, LiveEntry { definition: note.definition, phase: note.phase, blocks: vec![number] });
-            } else if let Some(blocks) = live.go_on(id, note.definition, note.phase, number) {
+            let change = Change { block: number, id, note };
+            if let Some(blocks) = live.change(&change) {
                 let (definition, phase, ended) = (note.definition, note.phase, note.time);
                 self.outlived.insert(id, Outlived { definition, phase, ended, blocks });
             }
+            self.changes.push(change);
         }
         self.blocks.push(BlockEntry { offset, bytes, time, runs: notes.runs.into(), short: notes.short });
+    }
+
+    /// Takes away the blocks from this number on, which were put elsewhere: there they begin at these places.
+    pub fn split_off(&mut self, first: u64, offsets: &[u64]) -> SegmentIndex {
+        let mut rest = SegmentIndex::new(first);
+        rest.blocks =
+            self.blocks.split_off(usize::try_from(first - self.first).unwrap_or(usize::MAX).min(self.blocks.len()));
+        for (block, &offset) in rest.blocks.iter_mut().zip(offsets) {
+            block.offset = offset;
+        }
+        let moved = |last: u64| last >= first;
+        rest.last_batches = self.last_batches.iter().filter(|(_, last)| moved(**last)).map(|(s, l)| (*s, *l)).collect();
+        // Which of the blocks that stay was the last of these shards is not known any more: the last of all is not before it.
+        for shard in rest.last_batches.keys() {
+            self.last_batches.insert(*shard, first - 1);
+        }
+        rest.outlived =
+            self.outlived.extract_if(.., |_, entry| entry.blocks.last().is_some_and(|&l| moved(l))).collect();
+        rest.changes = self.changes.extract_if(.., |change| moved(change.block)).collect();
+        rest
     }
 }
 
@@ -112,30 +151,60 @@ impl Live {
         self.entries.range(ids)
     }
 
+    /// All, by id.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ExecutionId, &LiveEntry)> {
+        self.entries.iter()
+    }
+
     /// How many there are by definition and phase.
     pub fn counts(&self) -> &FxHashMap<(DefinitionId, Phase), u64> {
         &self.counts
     }
 
+    /// One that begins in a block before this number.
+    pub fn begun_before(&self, block: u64) -> Option<ExecutionId> {
+        let (&first, _) = self.beginnings.first_key_value().filter(|(first, _)| **first < block)?;
+        let mut entries = self.entries.iter();
+        entries.find(|(_, entry)| entry.blocks.first() == Some(&first)).map(|(id, _)| *id)
+    }
+
     /// Takes one that begins.
     pub fn begin(&mut self, id: ExecutionId, entry: LiveEntry) {
         *self.counts.entry((entry.definition, entry.phase)).or_default() += 1;
+        *self.beginnings.entry(entry.blocks.first().copied().unwrap_or(0)).or_default() += 1;
         self.entries.insert(id, entry);
     }
 
-    /// Notes that there is a record of it in this block; its blocks when it ended, and then it is no longer here. Nothing
-    /// happens when it is not here: its first record was dropped.
-    fn go_on(&mut self, id: ExecutionId, definition: DefinitionId, phase: Phase, block: u64) -> Option<Box<[u64]>> {
-        let entry = self.entries.get_mut(&id)?;
+    /// Takes what a block says of an execution; answers all its blocks when it ended, and then it is no longer here.
+    /// Nothing happens when it goes on and is not here: its first record was dropped.
+    pub fn change(&mut self, change: &Change) -> Option<Box<[u64]>> {
+        let Change { block, id, note } = change;
+        if note.begins {
+            self.begin(*id, LiveEntry { definition: note.definition, phase: note.phase, blocks: vec![*block] });
+            return None;
+        }
+        let entry = self.entries.get_mut(id)?;
         if let Some(count) = self.counts.get_mut(&(entry.definition, entry.phase)) {
             *count -= 1;
         }
-        entry.blocks.push(block);
-        if phase.is_terminal() {
-            return self.entries.remove(&id).map(|entry| entry.blocks.into());
+        entry.blocks.push(*block);
+        if note.phase.is_terminal() {
+            return self.end(*id);
         }
-        (entry.definition, entry.phase) = (definition, phase);
-        *self.counts.entry((definition, phase)).or_default() += 1;
+        (entry.definition, entry.phase) = (note.definition, note.phase);
+        *self.counts.entry((note.definition, note.phase)).or_default() += 1;
         None
+    }
+
+    fn end(&mut self, id: ExecutionId) -> Option<Box<[u64]>> {
+        let entry = self.entries.remove(&id)?;
+        let first = entry.blocks.first().copied().unwrap_or(0);
+        if let Some(count) = self.beginnings.get_mut(&first) {
+            *count -= 1;
+            if *count == 0 {
+                self.beginnings.remove(&first);
+            }
+        }
+        Some(entry.blocks.into())
     }
 }

@@ -108,6 +108,11 @@ impl MemoryDisk {
         byte.map(|byte| *byte ^= 1 << (bit % 8)).is_some()
     }
 
+    /// Loses a file.
+    pub fn lose(&self, name: &str) {
+        self.state().files.remove(name);
+    }
+
     /// From now on its files may hold so many bytes together; `None` for no end.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
@@ -208,10 +213,6 @@ impl MemoryDisk {
             file.unsynced.clear();
         }
         Ok(())
-    }
-
-    pub(super) fn remove(&self, name: &str) {
-        self.state().files.remove(name);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -7,14 +7,18 @@ mod disk;
 mod error;
 pub mod format;
 mod index;
+mod keeper;
 mod list;
 mod memory;
 mod notes;
 mod open;
 mod reader;
 pub mod recovery;
+mod retention;
+mod scan;
 mod segment;
 mod shared;
+mod sidecar;
 mod snapshot;
 mod summary;
 mod writer;
@@ -35,14 +39,16 @@ pub use list::{ExecutionSummary, ListQuery, Page};
 pub use memory::MemoryDisk;
 pub use open::Recovery;
 pub use reader::{EachRecord, Place, Reader, StoredExecution};
+pub use retention::{HeldBack, Retention};
 
 use disk::DiskLock;
 use format::{BODY_BYTES_MAX, BlockEncoder, FormatError};
 use index::SegmentIndex;
+use keeper::Keeper;
 use notes::BlockNotes;
-use shared::{Active, Sealed, Shared};
-use snapshot::{Snapshot, put_snapshot};
-use writer::{Writer, Written};
+use shared::{Active, Sealed, Shared, State};
+use snapshot::Snapshot;
+use writer::{NewSegment, Writer, Written};
 
 /// What one batch of one shard makes durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,30 +68,54 @@ pub struct Receipt {
     pub block: u64,
 }
 
+/// When a commit counts as stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on the disk: every commit is synced.
+    #[default]
+    Sync,
+    /// When the operating system has it: within 100 ms it is synced. A crash of the process loses nothing, a loss of power
+    /// what came after the last sync. In memory only [`Journal::sync`] syncs.
+    Relaxed,
+}
+
 /// How a journal is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// When a commit counts as stored.
+    pub durability: Durability,
     /// The length of a segment file; longer for a block that is longer.
     pub segment_bytes: u64,
+    /// What [`Journal::retain`] may drop.
+    pub retention: Retention,
     /// The random number of a new journal, which seeds its checksums; by default from the operating system.
     pub seed: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { segment_bytes: 64 << 20, seed: None }
+        Options {
+            durability: Durability::default(),
+            segment_bytes: 64 << 20,
+            retention: Retention::default(),
+            seed: None,
+        }
     }
 }
 
 /// The journal, open to append to. There is only one at a time.
 #[derive(Debug)]
 pub struct Journal {
-    _lock: DiskLock,
+    encoder: BlockEncoder,
     shared: Arc<Shared>,
     writer: Writer,
-    encoder: BlockEncoder,
+    keeper: Keeper,
     /// The number of the next block.
     next: u64,
+    retention: Retention,
+    held_back: Option<HeldBack>,
+    /// The last field: it ends when all else is done.
+    _lock: DiskLock,
 }
 
 impl Journal {
@@ -96,11 +126,6 @@ impl Journal {
     /// when the disk fails.
     pub fn open(storage: Storage, options: Options) -> Result<(Journal, Recovery), JournalError> {
         open::open(storage, options)
-    }
-
-    fn new(lock: DiskLock, shared: Arc<Shared>, writer: Writer, next: u64) -> Journal {
-        let encoder = BlockEncoder::new(shared.seed);
-        Journal { _lock: lock, shared, writer, encoder, next }
     }
 
     /// Something to read it with, from any thread.
@@ -118,20 +143,47 @@ impl Journal {
     pub fn append(&mut self, now: Timestamp, batches: &[ShardBatch]) -> Result<Receipt, JournalError> {
         let notes = self.check(batches)?;
         let block = self.next;
-        let frame = self.encoder.encode(block, block - 1, now, batches).map_err(|error| match error {
+        let frame = self.encoder.encode(block, self.writer.synced(), now, batches).map_err(|error| match error {
             FormatError::TooLong { bytes } => JournalError::TooLong { bytes, bytes_max: BODY_BYTES_MAX },
             FormatError::Short | FormatError::Damaged { .. } => unreachable!("these are errors of reading"),
         })?;
         let frame_bytes = u32::try_from(frame.len()).expect("a block is far shorter than 4 GiB");
-        let written = self.writer.put(block, now, frame)?;
+        if self.writer.must_sync(frame.len()) {
+            // If that fails, the next line does what can be done.
+            let _ = self.writer.sync();
+        }
+        if let Some(new) = self.writer.rescue(&self.keeper, now)? {
+            begin_segment(&self.shared, &self.keeper, new);
+        }
+        let Written { offset, new_segment } = self.writer.put(&self.keeper, block, now, frame)?;
         self.next += 1;
-        self.show(written, frame_bytes, now, notes);
+        if let Some(new) = new_segment {
+            begin_segment(&self.shared, &self.keeper, new);
+        }
+        let mut state = self.shared.write();
+        let State { active, live, .. } = &mut *state;
+        let active = active.as_mut().expect("a block was put into it");
+        active.index.add(live, offset, frame_bytes, now, notes);
+        drop(state);
         for batch in batches {
             if let Some(state) = &batch.snapshot {
-                self.keep(Snapshot { shard: batch.shard, block, state: state.clone() });
+                self.keeper.store(Snapshot { shard: batch.shard, block, state: state.clone() });
             }
         }
         Ok(Receipt { block })
+    }
+
+    /// Waits until all that was appended is on the disk: of use with [`Durability::Relaxed`].
+    ///
+    /// # Errors
+    /// When the disk fails; the next append then stores again what was not synced.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.writer.sync()
+    }
+
+    /// Waits until the snapshots that were appended, and whatever else is done in the background, are stored.
+    pub fn settle(&self) {
+        self.keeper.settle();
     }
 
     /// Reads what is to be appended, and refuses what does not follow from what is stored.
@@ -153,31 +205,30 @@ impl Journal {
             }
         }
     }
+}
 
-    /// Makes a block visible to readers.
-    fn show(&self, written: Written, frame_bytes: u32, now: Timestamp, notes: BlockNotes) {
-        let mut guard = self.shared.write();
-        let state = &mut *guard;
-        if let Some((number, bytes)) = written.new_segment {
-            let fresh = Active { number, bytes, index: SegmentIndex::new(self.next - 1) };
-            if let Some(full) = state.active.replace(fresh).filter(|full| !full.index.blocks.is_empty()) {
-                Arc::make_mut(&mut state.sealed).push(Arc::new(Sealed::new(full.number, full.bytes, full.index)));
-            }
-        }
-        let active = state.active.as_mut().expect("a block was put into it");
-        active.index.add(&mut state.live, written.offset, frame_bytes, now, notes);
+/// Makes a new segment known: the one before it is full.
+fn begin_segment(shared: &Shared, keeper: &Keeper, new: NewSegment) {
+    let NewSegment { number, bytes, first, moved } = new;
+    let mut index = SegmentIndex::new(first);
+    // Nobody else changes it, so readers need not wait while it is summed up.
+    let whole = |full: &&Active| full.index.next() == first;
+    let summary = shared.read().active.as_ref().filter(whole).map(Active::summary);
+    let mut state = shared.write();
+    let mut full = state.active.take();
+    if let Some(full) = full.as_mut().filter(|full| first < full.index.next()) {
+        index = full.index.split_off(first, &moved);
     }
-
-    /// Stores a snapshot. Without it recovery only takes longer, so that it can't be stored is no error of the commit.
-    fn keep(&self, snapshot: Snapshot) {
-        if let Err(error) = put_snapshot(&self.shared.disk, self.shared.seed, &snapshot) {
-            tracing::warn!(%error, shard = snapshot.shard.0, "could not store a snapshot");
-        }
-    }
+    let full = full.filter(|full| !full.index.blocks.is_empty());
+    let sealed = full.map(|full| Arc::new(Sealed::new(summary.unwrap_or_else(|| full.summary()), full.index)));
+    Arc::make_mut(&mut state.sealed).extend(sealed.clone());
+    state.active = Some(Active { number, bytes, index });
+    drop(state);
+    sealed.into_iter().for_each(|sealed| keeper.save(sealed));
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.writer.put_mark(self.next - 1);
+        self.writer.close(self.next - 1);
     }
 }

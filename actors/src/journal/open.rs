@@ -8,14 +8,17 @@ use trinity_engine::ids::ShardId;
 
 use super::disk::{Disk, Storage};
 use super::error::JournalError;
-use super::format::Block;
-use super::index::{Live, SegmentIndex};
-use super::notes::BlockNotes;
-use super::recovery::{SegmentEnd, SegmentScan, scan_segment};
+use super::format::BlockEncoder;
+use super::index::{Change, Live};
+use super::keeper::Keeper;
+use super::recovery::{SegmentEnd, SegmentScan};
+use super::scan::{read_segment, scan_whole};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, segment_name, segment_number};
 use super::shared::{Active, Sealed, Shared, State};
+use super::sidecar::{index_segment, live_next, load_changes, load_live, load_summary};
 use super::snapshot::{Snapshot, newest_snapshots};
-use super::writer::{ActiveFile, Writer};
+use super::summary::Summary;
+use super::writer::{Found, Writer};
 use super::{Journal, Options};
 
 /// What the shards need to go on where they were.
@@ -50,7 +53,7 @@ impl Recovery {
     ) -> Result<(), E> {
         for (number, first, before) in self.segments_to_replay() {
             let mut outcome = Ok(());
-            scan_whole(&self.shared.disk, self.shared.seed, number, first, before, |_, block| {
+            scan_whole(&self.shared.disk, self.shared.seed, number, first, Some(before), |_, block| {
                 for (shard, records) in block.batches() {
                     if outcome.is_ok() && self.snapshots.get(&shard).is_none_or(|s| s.block < block.sequence) {
                         outcome = each(shard, records);
@@ -87,15 +90,28 @@ pub(super) fn open(storage: Storage, options: Options) -> Result<(Journal, Recov
     let names = disk.names().map_err(|error| JournalError::disk("list the directory", error))?;
     let headers = headers(&disk, &names)?;
     let seed = headers.first().map_or_else(|| options.seed.unwrap_or_else(random), |header| header.seed);
-    let (state, active) = scan(&disk, seed, &headers)?;
+    remove_strays(&disk, &names, &headers)?;
+    let (state, found) = survey(&disk, seed, &names, &headers)?;
     let blocks = state.first()..state.next();
     let snapshots = newest_snapshots(&disk, seed, &names, blocks.clone())?;
     let numbers = names.iter().filter_map(|name| segment_number(name));
     let next_segment = numbers.max().map_or(1, |last| last + 1);
-    let writer = Writer { disk: disk.clone(), seed, segment_bytes: options.segment_bytes, active, next_segment };
+    let writer = Writer::new(disk.clone(), seed, &options, found, next_segment, blocks.end - 1);
     let shared = Arc::new(Shared::new(disk, seed, state));
+    shared.snapshots().extend(snapshots.iter().map(|(shard, snapshot)| (*shard, snapshot.block)));
+    let keeper = Keeper::new(shared.clone(), writer.unsynced())?;
     let recovery = Recovery { shared: shared.clone(), snapshots, next: blocks.end };
-    Ok((Journal::new(lock, shared, writer, blocks.end), recovery))
+    let journal = Journal {
+        encoder: BlockEncoder::new(seed),
+        shared,
+        writer,
+        keeper,
+        next: blocks.end,
+        retention: options.retention,
+        held_back: None,
+        _lock: lock,
+    };
+    Ok((journal, recovery))
 }
 
 /// The headers of all segments that count, in order. Those that were never used, or whose first block is hidden by the
@@ -142,79 +158,67 @@ fn remove(disk: &Disk, name: &str) -> Result<(), JournalError> {
     disk.remove(name).map_err(|error| JournalError::disk(format!("remove {name}"), error))
 }
 
-/// Reads all blocks.
-fn scan(disk: &Disk, seed: u64, headers: &[SegmentHeader]) -> Result<(State, Option<ActiveFile>), JournalError> {
-    let mut live = Live::default();
-    let mut sealed = Vec::new();
-    let mut next = headers.first().map_or(1, |header| header.first);
-    for (at, header) in headers.iter().enumerate() {
-        let name = segment_name(header.number);
-        if header.first != next {
-            return Err(JournalError::damaged(&name, 0, format!("block {next} is missing before it")));
-        }
-        let before = headers.get(at + 1).map(|header| header.first);
-        let mut index = SegmentIndex::new(header.first);
-        let mut cause = None;
-        let (scan, bytes) =
-            scan_whole(disk, seed, header.number, header.first, before.unwrap_or(u64::MAX), |at, block| {
-                if let Err(error) = note(&mut index, &mut live, at, block) {
-                    cause.get_or_insert(JournalError::damaged(&name, at as u64, error));
-                }
-            })?;
-        if let Some(cause) = cause {
-            return Err(cause);
-        }
-        next = scan.next_sequence;
-        if before.is_some() {
-            sealed.push(Arc::new(Sealed::new(header.number, bytes.len() as u64, index)));
-            continue;
-        }
-        let file = active_file(disk, header.number, &scan, &bytes)?;
-        let active = Active { number: header.number, bytes: file.bytes, index };
-        return Ok((State { sealed: Arc::new(sealed), active: Some(active), live }, Some(file)));
-    }
-    Ok((State { sealed: Arc::default(), active: None, live }, None))
-}
-
-/// Reads the blocks of a segment up to the one with number `before`, where the next segment begins; answers its bytes as
-/// well. In the last segment they end earlier.
-fn scan_whole(
+/// Finds out what is in the segments, from their indexes as far as they are stored, and from the blocks.
+fn survey(
     disk: &Disk,
     seed: u64,
-    number: u64,
-    first: u64,
-    before: u64,
-    each: impl FnMut(usize, &Block<'_>),
-) -> Result<(SegmentScan, Vec<u8>), JournalError> {
-    let name = segment_name(number);
-    let bytes = disk.read_all(&name).map_err(|error| JournalError::disk(format!("read {name}"), error))?;
-    if bytes.len() < SEGMENT_HEADER_BYTES {
-        return Err(JournalError::damaged(&name, 0, "the file was cut"));
+    names: &[String],
+    headers: &[SegmentHeader],
+) -> Result<(State, Option<Found>), JournalError> {
+    let Some((last, full)) = headers.split_last() else {
+        return Ok((State { sealed: Arc::default(), active: None, live: Live::default() }, None));
+    };
+    let nexts = headers.iter().skip(1).map(|header| header.first);
+    let full: Vec<(&SegmentHeader, u64)> = full.iter().zip(nexts).collect();
+    let (mut sealed, mut live) = stored_live(disk, seed, names, &full);
+    for &(header, next) in &full[sealed.len()..] {
+        if let Some((summary, changes)) = stored_changes(disk, seed, header, next) {
+            changes.iter().for_each(|change| drop(live.change(change)));
+            sealed.push(Arc::new(Sealed::stored(summary)));
+            continue;
+        }
+        let (index, _, bytes) = read_segment(disk, seed, header.number, header.first, Some(next), &mut live)?;
+        let segment = Sealed::new(Summary::of(header.number, bytes.len() as u64, &index), index);
+        if let Err(error) = segment.save(disk, seed) {
+            tracing::warn!(%error, segment = header.number, "could not store an index");
+        }
+        sealed.push(Arc::new(segment));
     }
-    let scan = scan_segment(seed, &bytes, SEGMENT_HEADER_BYTES, first, before, each);
-    if let SegmentEnd::Damaged { cause, .. } = &scan.outcome {
-        return Err(JournalError::damaged(&name, scan.end as u64, cause));
-    }
-    if before != u64::MAX && scan.next_sequence < before {
-        let cause = format!("block {} is missing, and the next segment begins with {before}", scan.next_sequence);
-        return Err(JournalError::damaged(&name, scan.end as u64, cause));
-    }
-    Ok((scan, bytes))
+    let (index, scan, bytes) = read_segment(disk, seed, last.number, last.first, None, &mut live)?;
+    let found = found(disk, last.number, &scan, &bytes)?;
+    let active = Active { number: last.number, bytes: found.bytes, index };
+    Ok((State { sealed: Arc::new(sealed), active: Some(active), live }, Some(found)))
 }
 
-fn note(index: &mut SegmentIndex, live: &mut Live, at: usize, block: &Block<'_>) -> Result<(), String> {
-    let mut notes = BlockNotes::default();
-    for (shard, records) in block.batches() {
-        notes.read(shard, records).map_err(|error| error.to_string())?;
+/// The newest stored live executions, and the segments before them; none of both when a summary of these is not there.
+fn stored_live(disk: &Disk, seed: u64, names: &[String], full: &[(&SegmentHeader, u64)]) -> (Vec<Arc<Sealed>>, Live) {
+    for next in names.iter().rev().filter_map(|name| live_next(name)) {
+        let Some(end) = full.iter().position(|&(_, end)| end == next) else { continue };
+        let summaries = full[..=end].iter().map(|&(header, next)| stored_summary(disk, seed, header, next));
+        let sealed: Option<Vec<_>> = summaries.map(|summary| Some(Arc::new(Sealed::stored(summary?)))).collect();
+        match (sealed, load_live(disk, seed, next)) {
+            (Some(sealed), Ok(live)) => return (sealed, live),
+            (_, Err(error)) => tracing::warn!(%error, "passed over stored live executions"),
+            (None, _) => {}
+        }
     }
-    let bytes = u32::try_from(block.frame_bytes).map_err(|error| error.to_string())?;
-    index.add(live, at as u64, bytes, block.time, notes);
-    Ok(())
+    (Vec::new(), Live::default())
+}
+
+fn stored_summary(disk: &Disk, seed: u64, header: &SegmentHeader, next: u64) -> Option<Summary> {
+    let summary = load_summary(disk, seed, header.number)
+        .inspect_err(|error| tracing::warn!(%error, "reads the blocks of a segment for its index"));
+    summary.ok().filter(|summary| (summary.number, summary.first, summary.next) == (header.number, header.first, next))
+}
+
+fn stored_changes(disk: &Disk, seed: u64, header: &SegmentHeader, next: u64) -> Option<(Summary, Vec<Change>)> {
+    let summary = stored_summary(disk, seed, header, next)?;
+    Some((summary, load_changes(disk, seed, header.number).ok()?))
 }
 
 /// The last segment, to write to: what is torn behind its last whole block is overwritten with zeros, so that nothing of
 /// it is ever taken for a block.
-fn active_file(disk: &Disk, number: u64, scan: &SegmentScan, bytes: &[u8]) -> Result<ActiveFile, JournalError> {
+fn found(disk: &Disk, number: u64, scan: &SegmentScan, bytes: &[u8]) -> Result<Found, JournalError> {
     let name = segment_name(number);
     let file = disk.open_file(&name).map_err(|error| JournalError::disk(format!("open {name}"), error))?;
     if scan.outcome == SegmentEnd::Torn {
@@ -229,7 +233,17 @@ fn active_file(disk: &Disk, number: u64, scan: &SegmentScan, bytes: &[u8]) -> Re
         let cut = file.write(scan.end as u64, &zeros).and_then(|()| file.sync());
         cut.map_err(|error| JournalError::disk(format!("write {name}"), error))?;
     }
-    Ok(ActiveFile { file, number, at: scan.end as u64, bytes: bytes.len() as u64 })
+    Ok(Found { file, number, at: scan.end as u64, bytes: bytes.len() as u64 })
+}
+
+/// Removes indexes of segments that were dropped.
+fn remove_strays(disk: &Disk, names: &[String], headers: &[SegmentHeader]) -> Result<(), JournalError> {
+    for name in names {
+        if index_segment(name).is_some_and(|segment| headers.iter().all(|header| header.number != segment)) {
+            remove(disk, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// A number that no other journal has: the standard library's hasher takes its keys from the operating system.

@@ -1,14 +1,22 @@
 //! What the writer and the readers of a journal share: where every visible block is.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use trinity_engine::ids::ShardId;
 
 use super::disk::Disk;
 use super::error::JournalError;
 use super::format::Block;
 use super::index::{Live, SegmentIndex};
+use super::scan::read_segment;
 use super::segment::segment_name;
+use super::sidecar::{load_index, put_index};
 use super::summary::Summary;
+
+/// How many indexes of full segments are kept in memory.
+const INDEXES_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -16,6 +24,10 @@ pub(super) struct Shared {
     /// Seeds the checksums.
     pub seed: u64,
     state: RwLock<State>,
+    /// The indexes of full segments that were used last, the newest use last.
+    indexes: Mutex<Vec<(u64, Arc<SegmentIndex>)>>,
+    /// Per shard the block of its newest stored snapshot.
+    snapshots: Mutex<BTreeMap<ShardId, u64>>,
 }
 
 /// Changed only by the writer, and only to what is durable.
@@ -36,16 +48,41 @@ pub(super) struct Active {
     pub index: SegmentIndex,
 }
 
+impl Active {
+    pub fn summary(&self) -> Summary {
+        Summary::of(self.number, self.bytes, &self.index)
+    }
+}
+
 /// A full segment.
 #[derive(Debug)]
 pub(super) struct Sealed {
     pub summary: Summary,
-    index: Arc<SegmentIndex>,
+    /// Its index, as long as that is not stored.
+    unsaved: Mutex<Option<Arc<SegmentIndex>>>,
 }
 
 impl Sealed {
-    pub fn new(number: u64, bytes: u64, index: SegmentIndex) -> Sealed {
-        Sealed { summary: Summary::of(number, bytes, &index), index: Arc::new(index) }
+    /// One whose index is not stored.
+    pub fn new(summary: Summary, index: SegmentIndex) -> Sealed {
+        Sealed { summary, unsaved: Mutex::new(Some(Arc::new(index))) }
+    }
+
+    /// One whose index is stored.
+    pub fn stored(summary: Summary) -> Sealed {
+        Sealed { summary, unsaved: Mutex::default() }
+    }
+
+    /// Stores the index, if it is not.
+    pub fn save(&self, disk: &Disk, seed: u64) -> Result<(), JournalError> {
+        let Some(index) = self.unsaved() else { return Ok(()) };
+        put_index(disk, seed, &self.summary, &index)?;
+        *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    fn unsaved(&self) -> Option<Arc<SegmentIndex>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -72,7 +109,7 @@ impl State {
 
 impl Shared {
     pub fn new(disk: Disk, seed: u64, state: State) -> Shared {
-        Shared { disk, seed, state: RwLock::new(state) }
+        Shared { disk, seed, state: RwLock::new(state), indexes: Mutex::default(), snapshots: Mutex::default() }
     }
 
     pub fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -83,9 +120,60 @@ impl Shared {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The index of a full segment.
+    /// Per shard the block of its newest stored snapshot.
+    pub fn snapshots(&self) -> MutexGuard<'_, BTreeMap<ShardId, u64>> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index of a full segment: from memory, from its file, or made anew from the blocks.
     pub fn index(&self, sealed: &Sealed) -> Result<Arc<SegmentIndex>, JournalError> {
-        Ok(sealed.index.clone())
+        if let Some(index) = sealed.unsaved() {
+            return Ok(index);
+        }
+        let number = sealed.summary.number;
+        if let Some(index) = self.remembered(number) {
+            return Ok(index);
+        }
+        let index = match load_index(&self.disk, self.seed, number) {
+            Ok(index) => index,
+            Err(error) => {
+                tracing::warn!(%error, "reads all blocks for the index of a segment");
+                self.rebuild(sealed)?
+            }
+        };
+        let index = Arc::new(index);
+        let mut indexes = self.indexes();
+        if indexes.len() == INDEXES_MAX {
+            indexes.remove(0);
+        }
+        indexes.push((number, index.clone()));
+        Ok(index)
+    }
+
+    fn remembered(&self, number: u64) -> Option<Arc<SegmentIndex>> {
+        let mut indexes = self.indexes();
+        let at = indexes.iter().position(|(of, _)| *of == number)?;
+        indexes[at..].rotate_left(1);
+        indexes.last().map(|(_, index)| index.clone())
+    }
+
+    fn indexes(&self) -> MutexGuard<'_, Vec<(u64, Arc<SegmentIndex>)>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the index of a segment anew. Which blocks an execution has that ended in it is known only when all before it
+    /// were read.
+    fn rebuild(&self, sealed: &Sealed) -> Result<SegmentIndex, JournalError> {
+        let (segments, mut live) = (self.read().sealed.clone(), Live::default());
+        for segment in segments.iter() {
+            let Summary { number, first, next, .. } = segment.summary;
+            let (index, ..) = read_segment(&self.disk, self.seed, number, first, Some(next), &mut live)?;
+            if number == sealed.summary.number {
+                put_index(&self.disk, self.seed, &sealed.summary, &index)?;
+                return Ok(index);
+            }
+        }
+        Ok(SegmentIndex::new(sealed.summary.first))
     }
 
     fn locate(&self, number: u64) -> Result<Option<Location>, JournalError> {

@@ -1,7 +1,10 @@
 //! Crashes, flipped bits, failing syncs and full disks.
 
+use std::ops::ControlFlow;
+
 use proptest::prelude::*;
 use trinity_engine::history::Phase;
+use trinity_engine::wire::record::ExecutionHeader;
 
 use super::super::*;
 use super::support::{Commit, Op, World, commit, commits, journal_with, open, options};
@@ -74,7 +77,12 @@ proptest! {
         if matches!(replayed, Err(JournalError::Damaged { .. })) {
             return Ok(());
         }
-        // It hit zeros behind the last block, the mark, or a snapshot that the blocks make up for.
+        // A full segment whose blocks nobody has to replay is not read when the journal is opened, but when it is read.
+        let mut each = |_: Place, _: ExecutionHeader, _: &[u8]| ControlFlow::Continue(());
+        if matches!(journal.reader().records_forward(None, &mut each), Err(JournalError::Damaged { .. })) {
+            return Ok(());
+        }
+        // It hit zeros behind the last block, the mark, or something that the blocks make up for.
         world.check_recovery(&recovery);
         world.check(&journal.reader());
     }

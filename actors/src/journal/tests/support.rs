@@ -201,7 +201,7 @@ pub fn commits(most: usize) -> impl Strategy<Value = Vec<Commit>> {
 
 /// Small segments, so that a few blocks fill several.
 pub fn options() -> Options {
-    Options { segment_bytes: 2_000, seed: Some(0x7431) }
+    Options { segment_bytes: 1_000, seed: Some(0x7431), ..Options::default() }
 }
 
 /// Opens a journal on it.

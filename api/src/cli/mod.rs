@@ -1,5 +1,6 @@
 //! The command line.
 
+mod client;
 mod run;
 mod validate;
 
@@ -37,6 +38,35 @@ enum Command {
         after_help = "Example:\n  trinity validate workflows/*.yaml trinity.config.yml\n\nExit code: 0 when nothing is wrong (warnings allowed), else 2."
     )]
     Validate(validate::Options),
+    /// Create or update workflows on a server
+    #[command(
+        after_help = "Examples:\n  trinity apply workflows/*.yaml\n  trinity apply alert.yaml --server http://plant:8000\n\nA definition that changed needs a new document.version; executions that run keep theirs.\nExit code: 0 when all is applied, 1 when the server refuses or is not there, 2 when a definition is invalid."
+    )]
+    Apply(client::apply::Options),
+    /// List, show, delete and execute the workflows of a server
+    #[command(
+        after_help = "Examples:\n  trinity workflows list\n  trinity workflows execute convert --input '{\"temperature\": 95}' --wait 30s\n  trinity workflows get plant/alert --definition > alert.yaml"
+    )]
+    Workflows(client::workflows::Options),
+    /// List, show, watch and control executions
+    #[command(
+        after_help = "Examples:\n  trinity executions list --status faulted\n  trinity executions history 019ab2f4-6d00-8003-8000-00000000002a\n  trinity executions watch 019ab2f4-6d00-8003-8000-00000000002a"
+    )]
+    Executions(client::executions::Options),
+    /// Publish events, and see what was published
+    #[command(
+        after_help = "Examples:\n  trinity events publish --type com.example.reading --source /plant --data '{\"temperature\": 95}'\n  trinity events follow --type 'com.example.*'"
+    )]
+    Events(client::events::Options),
+    /// Set, list and delete secrets
+    #[command(after_help = "Examples:\n  trinity secrets set mail < mail.json\n  trinity secrets list")]
+    Secrets(client::secrets::Options),
+    /// See what could not be processed, and try it anew
+    #[command(
+        name = "deadletters",
+        after_help = "Examples:\n  trinity deadletters list\n  trinity deadletters redrive 17"
+    )]
+    DeadLetters(client::dead_letters::Options),
     /// Print a JSON Schema, for editors
     #[command(
         after_help = "Example:\n  trinity schema workflow > workflow.schema.json\n\nIn an editor with the YAML language server, begin a definition with\n  # yaml-language-server: $schema=workflow.schema.json"
@@ -67,6 +97,12 @@ pub fn main() -> ExitCode {
     ExitCode::from(match Arguments::parse().command {
         Command::Run(options) => run::main(&options),
         Command::Validate(options) => validate::main(&options),
+        Command::Apply(options) => client::apply::main(&options),
+        Command::Workflows(options) => client::workflows::main(&options),
+        Command::Executions(options) => client::executions::main(&options),
+        Command::Events(options) => client::events::main(&options),
+        Command::Secrets(options) => client::secrets::main(&options),
+        Command::DeadLetters(options) => client::dead_letters::main(&options),
         Command::Schema { of: Schema::Workflow } => {
             println!("{}", trinity_engine::definition::WORKFLOW_SCHEMA);
             EXIT_OK
@@ -103,5 +139,15 @@ fn show(findings: &[Diagnostic], file: &Path, text: &str) {
     let colour = std::io::stderr().is_terminal();
     for finding in findings {
         eprintln!("{}", finding.render(&file.display().to_string(), text, colour));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_each_other() {
+        Arguments::command().debug_assert();
     }
 }

@@ -1,0 +1,3 @@
+//! Where closed windows are kept.
+
+pub mod embedded;

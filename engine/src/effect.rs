@@ -71,8 +71,8 @@ pub struct Interest {
     pub filter: u16,
     /// The literal type; `None`: every event.
     pub event_type: Option<EcoString>,
-    /// The value that the filter's first correlation must have, if it is known.
-    pub correlation: Option<Value>,
+    /// Source of the filter's first correlation and the value that it must have, where events can be told by it alone.
+    pub correlation: Option<(EcoString, Value)>,
 }
 
 /// An HTTP request to make.

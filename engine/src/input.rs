@@ -210,6 +210,24 @@ pub enum PeerMessage {
     },
 }
 
+/// Which events may concern a listening task: those of a type, or all; or only those with a correlation value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Wanted {
+    /// The type; `None`: every event.
+    pub event_type: Option<EcoString>,
+    /// The value, when it is known beforehand.
+    pub correlation: Option<CorrelationValue>,
+}
+
+/// A value that `from` must give for an event.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CorrelationValue {
+    /// Source of the expression.
+    pub from: EcoString,
+    /// The value, as text.
+    pub value: EcoString,
+}
+
 /// What a shard tells another without a record of it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Note {
@@ -219,8 +237,8 @@ pub enum Note {
         execution: ExecutionId,
         /// Which task of it.
         activation: ActivationId,
-        /// The event types it wants; `None`: all.
-        types: Vec<Option<EcoString>>,
+        /// What it wants to hear of.
+        wanted: Vec<Wanted>,
     },
     /// It listens no more.
     Unsubscribe {

@@ -306,6 +306,39 @@ pub struct Listen {
     pub foreach: Option<ForEachEvent>,
 }
 
+impl Listen {
+    /// All filters in the order of their numbers: those of `to`, then those of its `until`.
+    pub fn filters(&self) -> impl Iterator<Item = &EventFilter> {
+        let end = match &self.to {
+            EventStrategy::Any { until: Some(Until::Events(end)), .. } => end.filters(),
+            _ => &[],
+        };
+        self.to.filters().iter().chain(end)
+    }
+
+    /// The correlation by whose value alone a router can tell the events of a type that concern one execution from all
+    /// others of that type. `None`: it can't.
+    #[must_use]
+    pub fn router_correlation(&self, event_type: &str) -> Option<&Correlation> {
+        // `any: []` is every event.
+        if self.to.filters().is_empty() {
+            return None;
+        }
+        // An event must reach a task on one way only, so there must be one filter of the type, and none of any type.
+        let mut of_type = None;
+        for filter in self.filters() {
+            match filter.event_type() {
+                None => return None,
+                Some(own) if own == event_type && of_type.is_some() => return None,
+                Some(own) if own == event_type => of_type = Some(filter),
+                Some(_) => {}
+            }
+        }
+        let correlation = of_type?.correlate.first()?;
+        (correlation.expect.is_some() && correlation.from.is_of_input_alone()).then_some(correlation)
+    }
+}
+
 /// What of an event is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventRead {

@@ -99,7 +99,7 @@ mod tests {
         let text = "server:\n  port: 80\nsources:\n  - name: a\n";
         let located = Located::read(text, Limits::default()).expect("YAML");
         let place = |pointer, part| {
-            let place = located.finding(Severity::Error, "TRN1003", (pointer, part), String::new(), None).place;
+            let place = located.finding(Severity::Error, "TRN0203", (pointer, part), String::new(), None).place;
             (place.line, place.column)
         };
         assert_eq!(place("/server/port", Part::Value), (2, 9));

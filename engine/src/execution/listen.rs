@@ -20,25 +20,22 @@ use crate::value::{Array, Map, Value};
 
 /// What the router needs to know of a listening task.
 pub(super) fn interests(listen: &Listen, state: &ListenState) -> Vec<Interest> {
-    let mut found = Vec::new();
-    let mut add = |filters: &[EventFilter]| {
-        for filter in filters {
-            let number = u16::try_from(found.len()).unwrap_or(u16::MAX);
-            let first = filter.correlate.first().and_then(|c| value_of(&state.correlations, &c.key));
-            found.push(Interest {
-                filter: number,
-                event_type: filter.event_type().map(EcoString::from),
-                correlation: first.cloned(),
-            });
-        }
-    };
-    let own = listen.to.filters();
-    add(own);
-    if let EventStrategy::Any { until: Some(Until::Events(end)), .. } = &listen.to {
-        add(end.filters());
+    let mut found: Vec<Interest> = Vec::new();
+    for (number, filter) in listen.filters().enumerate() {
+        let event_type = filter.event_type();
+        let correlation = event_type.and_then(|event_type| listen.router_correlation(event_type));
+        let correlation = correlation.and_then(|correlation| {
+            let value = value_of(&state.correlations, &correlation.key)?;
+            Some((correlation.from.source().into(), value.clone()))
+        });
+        found.push(Interest {
+            filter: u16::try_from(number).unwrap_or(u16::MAX),
+            event_type: event_type.map(EcoString::from),
+            correlation,
+        });
     }
     // `any: []` is every event.
-    if own.is_empty() {
+    if listen.to.filters().is_empty() {
         found.push(Interest { filter: u16::MAX, event_type: None, correlation: None });
     }
     found

@@ -163,6 +163,15 @@ impl Expression {
         &self.0.source
     }
 
+    /// Whether its result depends on its input and nothing else: neither on runtime arguments nor on the time. Where that
+    /// is not plain to see, the answer is no.
+    #[must_use]
+    pub fn is_of_input_alone(&self) -> bool {
+        let mut words = self.0.source.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        !self.0.source.contains('$')
+            && !words.any(|word| matches!(word, "now" | "localtime" | "mktime" | "strflocaltime"))
+    }
+
     /// Whether its form lets expect several outputs: worth a warning, for the first alone counts.
     #[must_use]
     pub fn may_give_several(&self) -> bool {

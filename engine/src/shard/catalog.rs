@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ecow::EcoString;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::gather;
+use crate::expression::Expression;
 use crate::ids::{DefinitionId, ShardId};
 use crate::plan::{EventFilter, EventStrategy, Listen, Plan, Schedule, TaskKind, Until};
 use crate::value::{Map, Value};
@@ -80,10 +81,20 @@ pub struct Catalog {
     starters: ByType<Starter>,
     gatherings: FxHashMap<DefinitionId, Gathering>,
     gatherers: ByType<DefinitionId>,
-    listened: FxHashSet<EcoString>,
+    /// By type: what events of it are correlated by.
+    listened: FxHashMap<EcoString, Listened>,
     listened_all: bool,
     secrets: Value,
     sinks: Vec<TypePattern>,
+}
+
+/// How tasks listen to a type.
+#[derive(Debug, Default)]
+struct Listened {
+    /// Some take every event of it for a candidate.
+    plainly: bool,
+    /// The expressions whose values tell others the events that concern them.
+    by: Vec<Expression>,
 }
 
 /// Things looked up by the type of an event.
@@ -175,11 +186,19 @@ impl Catalog {
 
     fn listens(&mut self, listen: &Listen) {
         for event_type in types_of(&listen.to) {
-            match event_type {
-                Some(event_type) => {
-                    self.listened.insert(event_type.into());
+            let Some(event_type) = event_type else {
+                self.listened_all = true;
+                continue;
+            };
+            let listened = self.listened.entry(event_type.into()).or_default();
+            match listen.router_correlation(event_type) {
+                None => listened.plainly = true,
+                Some(correlation) => {
+                    let source = correlation.from.source();
+                    if !listened.by.iter().any(|own| own.source() == source) {
+                        listened.by.push(correlation.from.clone());
+                    }
                 }
-                None => self.listened_all = true,
             }
         }
     }
@@ -232,7 +251,17 @@ impl Catalog {
     }
 
     pub(super) fn is_listened(&self, event_type: &str) -> bool {
-        self.listened_all || self.listened.contains(event_type)
+        self.listened_all || self.listened.contains_key(event_type)
+    }
+
+    /// Whether some task takes every event of that type for a candidate.
+    pub(super) fn is_plainly_listened(&self, event_type: &str) -> bool {
+        self.listened.get(event_type).is_some_and(|listened| listened.plainly)
+    }
+
+    /// The expressions whose values tell tasks the events of that type that concern them.
+    pub(super) fn correlations(&self, event_type: &str) -> &[Expression] {
+        self.listened.get(event_type).map_or(&[], |listened| &listened.by)
     }
 
     /// Whether some task listens to every type.

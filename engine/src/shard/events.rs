@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::dedup::event_key;
 use super::executions::{Beginning, Owner};
 use super::step::{Step, Work};
-use super::subscriptions::home_of_type;
+use super::subscriptions::{home_of_type, home_of_value, text_of_value};
 use super::trigger::Surroundings;
 use super::{Shard, codec::ShardRecord};
-use crate::event::CloudEvent;
+use crate::event::{CloudEvent, envelope};
 use crate::execution::StepContext;
+use crate::expression::{Context, Expression};
 use crate::history::{Trigger, TriggerKind};
 use crate::ids::{DefinitionId, ShardId};
-use crate::input::{ExecutionInput, Origin, PeerMessage};
+use crate::input::{CorrelationValue, ExecutionInput, Origin, PeerMessage};
 use crate::value::Value;
 
 impl Shard {
@@ -55,12 +56,23 @@ impl Shard {
         let catalog = self.catalog.clone();
         // Who listens before who starts: an execution does not hear the event that starts it.
         if catalog.is_listened(&event.event_type) {
-            let home = home_of_type(Some(&event.event_type), catalog.shards());
-            self.listened_at(home, event, step);
-            // Those who listen to every type live elsewhere.
-            let any = home_of_type(None, catalog.shards());
-            if any != home && catalog.is_any_listened() {
-                self.listened_at(any, event, step);
+            let values = self.correlation_values(event, step);
+            let mut homes: Vec<ShardId> =
+                values.iter().map(|correlation| home_of_value(&correlation.value, catalog.shards())).collect();
+            if catalog.is_plainly_listened(&event.event_type) {
+                homes.push(home_of_type(Some(&event.event_type), catalog.shards()));
+            }
+            if catalog.is_any_listened() {
+                homes.push(home_of_type(None, catalog.shards()));
+            }
+            homes.sort_unstable();
+            homes.dedup();
+            for home in homes {
+                if home == self.id {
+                    self.tell(event, values.clone(), step);
+                } else {
+                    self.send(home, PeerMessage::Listened(event.clone()), step);
+                }
             }
         }
         let mut started: Option<DefinitionId> = None;
@@ -97,17 +109,30 @@ impl Shard {
         self.begin(Beginning { definition, input, trigger, parent: None, owner: Owner::Nobody }, step);
     }
 
-    fn listened_at(&mut self, home: ShardId, event: &Arc<CloudEvent>, step: &mut Step) {
-        if home == self.id {
-            self.listened(event, step);
-        } else {
-            self.send(home, PeerMessage::Listened(event.clone()), step);
+    /// An event from another shard concerns subscriptions that live here.
+    pub(super) fn listened(&mut self, event: &Arc<CloudEvent>, step: &mut Step) {
+        let values = self.correlation_values(event, step);
+        self.tell(event, values, step);
+    }
+
+    /// The values by which tasks know that the event may concern them. An expression that fails on the event gives none.
+    fn correlation_values(&self, event: &CloudEvent, step: &Step) -> Vec<CorrelationValue> {
+        let expressions = self.catalog.correlations(&event.event_type);
+        if expressions.is_empty() {
+            return Vec::new();
         }
+        let envelope = envelope(event);
+        let cx = Context { now: step.now, limits: &self.settings.limits, variables: &|_| Value::Null };
+        let value = |from: &Expression| {
+            let value = text_of_value(&from.evaluate(&envelope, &cx).ok()?)?;
+            Some(CorrelationValue { from: from.source().into(), value })
+        };
+        expressions.iter().filter_map(value).collect()
     }
 
     /// Passes an event on to the tasks whose subscriptions live here; the tasks decide whether it matches.
-    pub(super) fn listened(&mut self, event: &Arc<CloudEvent>, step: &mut Step) {
-        for (execution, activation) in self.subscriptions.of(&event.event_type) {
+    fn tell(&mut self, event: &Arc<CloudEvent>, values: Vec<CorrelationValue>, step: &mut Step) {
+        for (execution, activation) in self.subscriptions.of(&event.event_type, values) {
             if execution.shard() == self.id {
                 let input = ExecutionInput::Event { activation, event: event.clone() };
                 step.work.push_back(Work { execution, input });

@@ -10,7 +10,7 @@ use super::live::Live;
 use super::ready::{Reply, ShardEffect};
 use super::schedule::Due;
 use super::step::{Step, Work};
-use super::subscriptions::by_home;
+use super::subscriptions::{by_home, wanted};
 use super::{DefinitionState, Shard};
 use crate::effect::{ExecutionEffect, Interest};
 use crate::error::{StandardError, WorkflowError};
@@ -18,7 +18,7 @@ use crate::event::CloudEvent;
 use crate::execution::{Execution, Outcome, Start, State, StepContext};
 use crate::history::{Trigger, TriggerKind};
 use crate::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
-use crate::input::{Control, ExecutionInput, Note, PeerMessage};
+use crate::input::{Control, ExecutionInput, Note, PeerMessage, Wanted};
 use crate::plan::{Plan, Schedule};
 use crate::value::Value;
 use crate::wire::record::{ExecutionHeader, write_execution};
@@ -170,8 +170,8 @@ impl Shard {
         let id = execution.id();
         if !begins {
             self.live.remove(&id);
-            for (activation, types) in self.listening.remove_all(id) {
-                self.unsubscribe(id, activation, &types, step);
+            for (activation, wanted) in self.listening.remove_all(id) {
+                self.unsubscribe(id, activation, &wanted, step);
             }
         }
         if !self.watchers.is_empty() {
@@ -216,8 +216,8 @@ impl Shard {
                 self.subscribe(execution, activation, &interests, step);
             }
             ExecutionEffect::Unsubscribe { activation } => {
-                if let Some(types) = self.listening.remove((execution, activation)) {
-                    self.unsubscribe(execution, activation, &types, step);
+                if let Some(wanted) = self.listening.remove((execution, activation)) {
+                    self.unsubscribe(execution, activation, &wanted, step);
                 }
             }
             ExecutionEffect::Publish { event } => self.publish(event, step),
@@ -247,7 +247,7 @@ impl Shard {
         }
     }
 
-    /// Remembers that a task listens, and tells the homes of the types it wants.
+    /// Remembers that a task listens, and tells the homes of what it wants.
     pub(super) fn subscribe(
         &mut self,
         execution: ExecutionId,
@@ -255,31 +255,20 @@ impl Shard {
         interests: &[Interest],
         step: &mut Step,
     ) {
-        let mut types: Vec<Option<EcoString>> = Vec::new();
-        for interest in interests {
-            if !types.contains(&interest.event_type) {
-                types.push(interest.event_type.clone());
-            }
-        }
-        for (home, types) in by_home(&types, self.catalog.shards()) {
+        let all = wanted(interests);
+        for (home, wanted) in by_home(&all, self.catalog.shards()) {
             if home == self.id {
-                self.subscriptions.add((execution, activation), types);
+                self.subscriptions.add((execution, activation), wanted);
             } else {
-                let note = Note::Subscribe { execution, activation, types };
+                let note = Note::Subscribe { execution, activation, wanted };
                 step.released.effects.push(ShardEffect::Note { to: home, note });
             }
         }
-        self.listening.add((execution, activation), types);
+        self.listening.add((execution, activation), all);
     }
 
-    fn unsubscribe(
-        &mut self,
-        execution: ExecutionId,
-        activation: ActivationId,
-        types: &[Option<EcoString>],
-        step: &mut Step,
-    ) {
-        for (home, _) in by_home(types, self.catalog.shards()) {
+    fn unsubscribe(&mut self, execution: ExecutionId, activation: ActivationId, wanted: &[Wanted], step: &mut Step) {
+        for (home, _) in by_home(wanted, self.catalog.shards()) {
             if home == self.id {
                 self.subscriptions.remove((execution, activation));
             } else {

@@ -275,7 +275,9 @@ impl Shard {
 
     fn note(&mut self, from: ShardId, note: Note, step: &mut Step) {
         match note {
-            Note::Subscribe { execution, activation, types } => self.subscriptions.add((execution, activation), types),
+            Note::Subscribe { execution, activation, wanted } => {
+                self.subscriptions.add((execution, activation), wanted);
+            }
             Note::Unsubscribe { execution, activation } => self.subscriptions.remove((execution, activation)),
             Note::Absorbed { sequence } => self.outbox.trim(from, sequence),
             Note::Announce => self.announce(from, step),

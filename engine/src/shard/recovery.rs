@@ -156,10 +156,10 @@ impl Shard {
     pub(super) fn announce(&mut self, to: ShardId, step: &mut Step) {
         let shards = self.catalog.shards();
         let mut told = Vec::new();
-        for ((execution, activation), types) in self.listening.iter() {
-            for (home, types) in super::subscriptions::by_home(types, shards) {
+        for ((execution, activation), wanted) in self.listening.iter() {
+            for (home, wanted) in super::subscriptions::by_home(wanted, shards) {
                 if home == to {
-                    told.push(Note::Subscribe { execution, activation, types });
+                    told.push(Note::Subscribe { execution, activation, wanted });
                 }
             }
         }

@@ -28,6 +28,8 @@ struct Node {
     published: Vec<(ShardId, u64, Arc<CloudEvent>)>,
     replies: Vec<(ReplyToken, Reply)>,
     duplicates: u64,
+    /// Messages from shard to shard.
+    messages: usize,
 }
 
 fn catalog(definitions: &[&str], sinks: Vec<TypePattern>) -> Arc<Catalog> {
@@ -54,6 +56,7 @@ impl Node {
             published: Vec::new(),
             replies: Vec::new(),
             duplicates: 0,
+            messages: 0,
         };
         node.recover(|_, _| None);
         node
@@ -108,6 +111,7 @@ impl Node {
                     self.calls.retain(|(e, a, ..)| (*e, *a) != (execution, activation));
                 }
                 ShardEffect::Peer { to, sequence, message } => {
+                    self.messages += 1;
                     self.mail[usize::from(to.0)].push_back(ShardInput::Peer { from, sequence, message });
                 }
                 ShardEffect::Note { to, note } => {
@@ -319,6 +323,64 @@ do:
     node.settle();
     let waiting = node.phases(0).iter().filter(|phase| **phase == Phase::Waiting).count();
     assert_eq!((waiting, node.output(0)), (6, vec![json("[\"b\"]")]));
+}
+
+#[test]
+fn an_event_goes_to_who_waits_for_its_correlation_value_and_nowhere_else() {
+    let rest = "
+schedule: {on: {one: {with: {type: online}}}, read: envelope}
+do:
+- hear:
+    listen:
+      to:
+        any:
+        - with: {type: beat}
+          correlate: {who: {from: .subject, expect: '${ .[0].subject }'}}
+        - with: {type: offline}
+          correlate: {who: {from: .data.who, expect: '${ .[0].subject }'}}
+";
+    let mut node = Node::new(catalog(&[&workflow("watch", rest)], Vec::new()));
+    for number in 0..40 {
+        node.post(&event("online", &format!("on{number}"), &format!("s{number}"), "{}"), Origin::Id);
+    }
+    node.settle();
+    assert_eq!((node.phases(0).len(), node.messages), (40, 0));
+    node.post(&event("beat", "b", "s7", "{}"), Origin::Id);
+    node.post(&event("beat", "b", "nobody", "{}"), Origin::Id);
+    node.settle();
+    let waiting = |node: &Node| node.phases(0).iter().filter(|phase| **phase == Phase::Waiting).count();
+    assert_eq!((waiting(&node), node.messages), (39, 0), "all of a subject lives on one shard");
+    // The value of another expression may live elsewhere, and one that fails on an event is none of ours.
+    node.post(&event("offline", "o1", "x", r#"{"who": "s8"}"#), Origin::Id);
+    node.post(&event("offline", "o2", "x", "7"), Origin::Id);
+    node.crash();
+    node.post(&event("offline", "o3", "x", r#"{"who": "s9"}"#), Origin::Id);
+    node.settle();
+    assert_eq!(waiting(&node), 38, "o1 and o2 were lost with the crash");
+    assert!(node.messages <= 1, "{}", node.messages);
+}
+
+#[test]
+fn a_task_that_wants_a_type_in_several_ways_hears_each_event_once() {
+    let listen =
+        |filters: &str| format!("do:\n- hear: {{listen: {{to: {{any: [{filters}], until: '${{ length == 3 }}'}}}}}}\n");
+    let by = |from: &str| format!("{{with: {{type: beat}}, correlate: {{k: {{from: {from}, expect: '${{ .k }}'}}}}}}");
+    let two = workflow("two", &listen(&format!("{}, {}", by(".subject"), by(".data.k"))));
+    let every = workflow("every", &listen(&format!("{}, {{with: {{source: /test}}}}", by(".subject"))));
+    let list = workflow("list", &listen(&by("\"[.data.k]\"")));
+    let mut node = Node::new(catalog(&[&two, &every, &list], Vec::new()));
+    node.execute(1, 0, json(r#"{"k": "a"}"#), None);
+    node.execute(2, 1, json(r#"{"k": "a"}"#), None);
+    node.execute(3, 2, json(r#"{"k": ["a"]}"#), None);
+    for number in 1..=3 {
+        let data = format!(r#"{{"k": "a", "n": {number}}}"#);
+        node.post(&event("beat", &format!("b{number}"), "a", &data), Origin::Id);
+        node.settle();
+    }
+    let heard = json(r#"[{"k": "a", "n": 1}, {"k": "a", "n": 2}, {"k": "a", "n": 3}]"#);
+    for definition in 0..3 {
+        assert_eq!(node.output(definition), std::slice::from_ref(&heard), "{definition}");
+    }
 }
 
 #[test]

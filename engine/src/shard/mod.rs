@@ -60,6 +60,8 @@ use step::{Step, Work};
 
 /// A step takes no further inputs once its records are this long, so that a commit stays within a block.
 pub const RECORDS_BYTES_MAX: usize = 8 << 20;
+/// Most inputs that one step takes: the others of a long queue need not wait for all of it to be durable.
+pub const INPUTS_PER_STEP_MAX: usize = 4_096;
 /// Most timers that one step fires; the rest follows in the next.
 pub const TIMERS_PER_STEP_MAX: usize = 10_000;
 
@@ -166,9 +168,12 @@ impl Shard {
             self.take_notes(inputs, &mut step);
         }
         if self.is_open() {
-            while step.records.len() < RECORDS_BYTES_MAX
+            let mut taken = 0;
+            while taken < INPUTS_PER_STEP_MAX
+                && step.records.len() < RECORDS_BYTES_MAX
                 && let Some(input) = inputs.pop_front()
             {
+                taken += 1;
                 self.take(input, &mut step);
                 self.work(&mut step);
             }

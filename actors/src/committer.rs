@@ -1,0 +1,203 @@
+//! The committer: joins what the shards have decided into one block, makes it durable, and gives each shard its receipt.
+//!
+//! It has a thread of its own, for an append blocks. While a block is on its way to the disk the shards decide what will be
+//! in the next one; so a block holds little when there is little to do, and much when there is much.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ractor::ActorRef;
+use tokio::sync::{oneshot, watch};
+use trinity_engine::ids::ShardId;
+use trinity_engine::shard::{CommitReceipt, Ready};
+
+use crate::clock;
+use crate::journal::{Journal, JournalError, ShardBatch};
+use crate::shard_actor::ShardMessage;
+use crate::status::NodeStatus;
+
+/// Bytes of records after which a block takes no further batches.
+const BLOCK_BYTES: usize = 24 << 20;
+/// The first pause after a failed append, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// How often old segments are looked for.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
+
+/// One step of a shard on its way to the journal.
+pub(crate) struct Commit {
+    pub shard: ShardId,
+    pub records: Vec<u8>,
+    /// The whole state after these records.
+    pub snapshot: Option<Vec<u8>>,
+    pub ready: Ready,
+    /// Whom the receipt goes to.
+    pub from: ActorRef<ShardMessage>,
+}
+
+enum Order {
+    Commit(Box<Commit>),
+    /// Answer once everything before is durable.
+    Fence(oneshot::Sender<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The way to the committer.
+#[derive(Clone)]
+pub(crate) struct Committer {
+    orders: Sender<Order>,
+    newest: watch::Receiver<u64>,
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub fn start(journal: Journal, newest: u64, status: Arc<NodeStatus>) -> std::io::Result<(Committer, JoinHandle<()>)> {
+        let (orders, received) = channel();
+        let (tell, newest) = watch::channel(newest);
+        let thread = Thread { journal, status, newest: tell, retained: Instant::now() };
+        let thread = std::thread::Builder::new().name("committer".into()).spawn(move || thread.run(&received))?;
+        Ok((Committer { orders, newest }, thread))
+    }
+
+    /// Hands over a step. After the committer has closed it goes nowhere, as after a crash.
+    pub fn commit(&self, commit: Commit) {
+        let _ = self.orders.send(Order::Commit(Box::new(commit)));
+    }
+
+    /// Waits until everything handed over so far is durable.
+    pub async fn fence(&self) {
+        let (done, fenced) = oneshot::channel();
+        let _ = self.orders.send(Order::Fence(done));
+        let _ = fenced.await;
+    }
+
+    /// Commits what was handed over, closes the journal and ends.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        let _ = self.orders.send(Order::Close(done));
+        let _ = closed.await;
+    }
+
+    /// The number of the newest block.
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.clone()
+    }
+}
+
+struct Thread {
+    journal: Journal,
+    status: Arc<NodeStatus>,
+    newest: watch::Sender<u64>,
+    retained: Instant,
+}
+
+impl Thread {
+    fn run(mut self, orders: &Receiver<Order>) {
+        let mut next: Option<Order> = None;
+        loop {
+            let order = match next.take() {
+                Some(order) => order,
+                None => match orders.recv() {
+                    Ok(order) => order,
+                    Err(_) => return,
+                },
+            };
+            match order {
+                Order::Commit(first) => {
+                    let commits = gather(*first, orders, &mut next);
+                    self.commit(commits);
+                }
+                Order::Fence(done) => {
+                    let _ = done.send(());
+                }
+                Order::Close(done) => {
+                    if let Err(error) = self.journal.close() {
+                        tracing::warn!(%error, "the journal was not closed cleanly");
+                    }
+                    let _ = done.send(());
+                    return;
+                }
+            }
+            if self.retained.elapsed() > RETENTION_INTERVAL {
+                self.retained = Instant::now();
+                if let Err(error) = self.journal.retain(clock::now()) {
+                    tracing::warn!(%error, "old segments can't be dropped");
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, commits: Vec<Commit>) {
+        let mut batches = Vec::with_capacity(commits.len());
+        let mut waiting = Vec::with_capacity(commits.len());
+        for Commit { shard, records, snapshot, ready, from } in commits {
+            if !records.is_empty() || snapshot.is_some() {
+                batches.push(ShardBatch { shard, records, snapshot });
+            }
+            waiting.push((ready, from));
+        }
+        let block = if batches.is_empty() { *self.newest.borrow() } else { self.append(&batches) };
+        let receipt = CommitReceipt { block };
+        for (ready, from) in waiting {
+            // A shard that is gone will recover from what is now durable.
+            let _ = from.send_message(ShardMessage::Committed { ready, receipt });
+        }
+    }
+
+    /// Appends until it succeeds: what can't be stored now is stored later, and nothing is released before.
+    fn append(&mut self, batches: &[ShardBatch]) -> u64 {
+        let mut pause = RETRY.0;
+        let begun = Instant::now();
+        loop {
+            match self.journal.append(clock::now(), batches) {
+                Ok(receipt) => {
+                    self.status.set_degraded(None);
+                    self.status.commits.add(1);
+                    self.status.committed_bytes.add(batches.iter().map(|batch| batch.records.len() as u64).sum());
+                    self.status.commit_micros.add(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+                    self.newest.send_replace(receipt.block);
+                    return receipt.block;
+                }
+                Err(error) => self.hold(&error, &mut pause),
+            }
+        }
+    }
+
+    fn hold(&mut self, error: &JournalError, pause: &mut Duration) {
+        if self.status.degraded().is_none() {
+            tracing::error!(%error, "nothing can be committed; trying again");
+        }
+        self.status.set_degraded(Some(error.to_string()));
+        if matches!(error, JournalError::Full) {
+            // Dropping what is past its retention may make the room that is missing.
+            let _ = self.journal.retain(clock::now());
+        }
+        std::thread::sleep(*pause);
+        *pause = (*pause * 2).min(RETRY.1);
+    }
+}
+
+/// What is there already, up to the size of a block. A shard's snapshot is its last batch in a block.
+fn gather(first: Commit, orders: &Receiver<Order>, next: &mut Option<Order>) -> Vec<Commit> {
+    let mut bytes = first.records.len();
+    let mut commits = vec![first];
+    while bytes < BLOCK_BYTES {
+        match orders.try_recv() {
+            Ok(Order::Commit(commit)) => {
+                if commits.iter().any(|own| own.shard == commit.shard && own.snapshot.is_some()) {
+                    *next = Some(Order::Commit(commit));
+                    break;
+                }
+                bytes += commit.records.len();
+                commits.push(*commit);
+            }
+            Ok(other) => {
+                *next = Some(other);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    commits
+}

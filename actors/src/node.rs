@@ -1,0 +1,424 @@
+//! The node: opens the journal, brings the shards back, supervises them, and takes them down in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rustc_hash::FxHashMap;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use trinity_engine::error::WorkflowError;
+use trinity_engine::event::CloudEvent;
+use trinity_engine::execution::RuntimeInfo;
+use trinity_engine::expression::Limits;
+use trinity_engine::history::Measurement;
+use trinity_engine::ids::ShardId;
+use trinity_engine::input::ShardInput;
+use trinity_engine::shard::{Catalog, ReplayError, Settings, Shard};
+
+use crate::call::{Egress, HttpCaller};
+use crate::committer::Committer;
+use crate::execution_actor::Callers;
+use crate::handle::{ADMITTED_MAX, Handle, Inner};
+use crate::journal::{self, Journal, JournalError, Reader, Storage};
+use crate::shard_actor::{Directory, ShardActor, ShardMessage, Surroundings};
+use crate::status::NodeStatus;
+
+/// How many outside calls may run at once.
+const CALLS_MAX: usize = 1_024;
+/// How long draining waits for outside calls; those that have not ended are made again after the next start.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// The pauses before a shard that failed is restarted.
+const RESTART: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// How a node is set up.
+#[derive(Debug)]
+pub struct NodeOptions {
+    /// Where the journal is.
+    pub storage: Storage,
+    /// How it is written.
+    pub journal: journal::Options,
+    /// Into how many shards executions are divided; fixed once there is a journal.
+    pub shards: u16,
+    /// Where tasks may call.
+    pub egress: Egress,
+    /// Budgets of each expression.
+    pub limits: Limits,
+}
+
+impl NodeOptions {
+    /// A node in this directory with what is usual.
+    #[must_use]
+    pub fn in_directory(directory: PathBuf) -> NodeOptions {
+        NodeOptions {
+            storage: Storage::Directory(directory),
+            journal: journal::Options::default(),
+            shards: 8,
+            egress: Egress::local(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Where the node gives what it has committed.
+#[derive(Clone, Debug)]
+pub struct Outlets {
+    /// What was measured. A full channel holds the shards up.
+    pub measurements: mpsc::Sender<Vec<Measurement>>,
+    /// Events for sinks. Its bound is the outbox: what is in here is there, too.
+    pub publications: mpsc::UnboundedSender<Publication>,
+}
+
+/// An event for the sinks, to be answered by [`Handle::delivered`].
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Of this shard.
+    pub shard: ShardId,
+    /// Its number there.
+    pub publication: u64,
+    /// The event.
+    pub event: Arc<CloudEvent>,
+}
+
+/// Why a node can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal can't be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What is in the journal can't be read.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// There must be 1 to 4,096 shards.
+    #[error("{0} shards can't be: from 1 to 4096 are possible")]
+    Shards(u16),
+    /// The journal was begun with another number of shards.
+    #[error("the journal was begun with {stored} shards and can't be opened with {wanted}: set engine.shards to {stored}")]
+    OtherShards {
+        /// With how many.
+        stored: u16,
+        /// What the configuration says.
+        wanted: u16,
+    },
+    /// Calls can't be made.
+    #[error("calls can't be set up: {}", .0.detail.as_deref().unwrap_or_default())]
+    Calls(WorkflowError),
+    /// The operating system refuses something.
+    #[error("the node can't start: {0}")]
+    System(#[from] std::io::Error),
+    /// An actor did not start.
+    #[error("the node can't start: {0}")]
+    Actor(#[from] ractor::SpawnErr),
+}
+
+/// A running node.
+pub struct Node {
+    handle: Handle,
+    actor: ActorRef<NodeMessage>,
+    committer: Committer,
+    thread: JoinHandle<()>,
+    directory: Directory,
+    shards: u16,
+}
+
+impl Node {
+    /// Opens the journal, recovers all shards and starts them.
+    ///
+    /// # Errors
+    /// What is in the way; nothing was changed then.
+    pub async fn start(options: NodeOptions, catalog: Arc<Catalog>, outlets: Outlets) -> Result<Node, StartError> {
+        let NodeOptions { storage, journal, shards: count, egress, limits } = options;
+        if count == 0 || count > ShardId::COUNT_MAX {
+            return Err(StartError::Shards(count));
+        }
+        let runtime = RuntimeInfo { name: "trinity".into(), version: env!("CARGO_PKG_VERSION").into() };
+        let settings = Settings { runtime, limits };
+        let (journal, newest, shards) = {
+            let (settings, catalog) = (settings.clone(), catalog.clone());
+            let open = move || recover(storage, journal, count, &settings, &catalog);
+            tokio::task::spawn_blocking(open).await.map_err(std::io::Error::other)??
+        };
+        let status = Arc::new(NodeStatus::new(count));
+        let reader = journal.reader();
+        let (committer, thread) = Committer::start(journal, newest, status.clone())?;
+        let http = HttpCaller::new(egress).map_err(StartError::Calls)?;
+        let directory = Directory::default();
+        let around = Surroundings {
+            committer: committer.clone(),
+            directory: directory.clone(),
+            callers: Callers { http, permits: Arc::new(Semaphore::new(CALLS_MAX)) },
+            outlets,
+            status: status.clone(),
+        };
+        let keep = Keeper { settings, catalog: catalog.clone(), reader: reader.clone() };
+        let (actor, _) = Actor::spawn(None, NodeActor, (keep, around, shards)).await?;
+        let handle = Handle::new(Inner {
+            directory: directory.clone(),
+            shards: count,
+            permits: Arc::new(Semaphore::new(ADMITTED_MAX)),
+            next: AtomicUsize::new(0),
+            status,
+            reader,
+            newest: committer.newest(),
+            catalog: ArcSwap::new(catalog),
+            node: actor.clone(),
+            closed: AtomicBool::new(false),
+        });
+        Ok(Node { handle, actor, committer, thread, directory, shards: count })
+    }
+
+    /// The way into it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Takes nothing new, finishes what is under way, snapshots every shard and closes the journal.
+    pub async fn drain(self) {
+        self.handle.close();
+        self.handle.settled().await;
+        let mut drained = Vec::new();
+        for id in (0..self.shards).map(ShardId) {
+            let (done, is_done) = oneshot::channel();
+            if self.directory.send(id, ShardMessage::Drain(done)).is_ok() {
+                drained.push(is_done);
+            }
+        }
+        let all = async {
+            for shard in drained {
+                let _ = shard.await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_PATIENCE, all).await.is_err() {
+            tracing::warn!("outside calls that have not ended will be made again after the next start");
+        }
+        self.stop().await;
+    }
+
+    async fn stop(self) {
+        // From here on the end of a shard is no failure.
+        let _ = self.actor.send_message(NodeMessage::Stop);
+        let _ = self.actor.wait(Some(DRAIN_PATIENCE)).await;
+        self.committer.close().await;
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the committer failed");
+        }
+    }
+}
+
+fn recover(
+    storage: Storage,
+    options: journal::Options,
+    count: u16,
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+) -> Result<(Journal, u64, Vec<Shard>), StartError> {
+    check_shards(&storage, count)?;
+    let (journal, recovery) = Journal::open(storage, options)?;
+    let mut shards = Vec::with_capacity(usize::from(count));
+    for id in (0..count).map(ShardId) {
+        shards.push(match recovery.snapshot(id) {
+            Some(bytes) => Shard::from_snapshot(id, settings.clone(), catalog.clone(), bytes)?,
+            None => Shard::new(id, settings.clone(), catalog.clone()),
+        });
+    }
+    recovery.replay(|id: ShardId, records: &[u8]| -> Result<(), StartError> {
+        let found = shards.get_mut(usize::from(id.0));
+        let shard = found.ok_or(StartError::OtherShards { stored: id.0 + 1, wanted: count })?;
+        Ok(shard.replay(records)?)
+    })?;
+    let newest = recovery.newest();
+    Ok((journal, newest, shards))
+}
+
+/// The number of shards decides where everything lies, so it is written down with the first start.
+fn check_shards(storage: &Storage, wanted: u16) -> Result<(), StartError> {
+    let Storage::Directory(directory) = storage else { return Ok(()) };
+    std::fs::create_dir_all(directory)?;
+    let file = directory.join("shards");
+    match std::fs::read_to_string(&file) {
+        Ok(text) => match text.trim().parse() {
+            Ok(stored) if stored == wanted => Ok(()),
+            Ok(stored) => Err(StartError::OtherShards { stored, wanted }),
+            Err(_) => Err(std::io::Error::other(format!("{} does not hold a number", file.display())).into()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let fresh = directory.join("shards.new");
+            std::fs::write(&fresh, format!("{wanted}\n"))?;
+            std::fs::File::open(&fresh)?.sync_all()?;
+            std::fs::rename(&fresh, &file)?;
+            Ok(std::fs::File::open(directory)?.sync_all()?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What brings a shard back.
+#[derive(Clone)]
+pub(crate) struct Keeper {
+    settings: Settings,
+    catalog: Arc<Catalog>,
+    reader: Reader,
+}
+
+impl Keeper {
+    fn rebuild(&self, id: ShardId) -> Result<Shard, StartError> {
+        let mut rebuilt: Option<Shard> = None;
+        self.reader.recover(
+            id,
+            |snapshot: Option<&[u8]>| -> Result<(), StartError> {
+                let (settings, catalog) = (self.settings.clone(), self.catalog.clone());
+                rebuilt = Some(match snapshot {
+                    Some(bytes) => Shard::from_snapshot(id, settings, catalog, bytes)?,
+                    None => Shard::new(id, settings, catalog),
+                });
+                Ok(())
+            },
+        )?;
+        let mut shard =
+            rebuilt.unwrap_or_else(|| Shard::new(id, self.settings.clone(), self.catalog.clone()));
+        self.reader.replay(id, |records: &[u8]| -> Result<(), StartError> { Ok(shard.replay(records)?) })?;
+        Ok(shard)
+    }
+}
+
+/// What the node's actor takes.
+pub(crate) enum NodeMessage {
+    /// All definitions as they are from now on.
+    Catalog(Arc<Catalog>),
+    /// Bring a shard back.
+    Restart(ShardId),
+    /// A shard was rebuilt, or could not be.
+    Rebuilt(ShardId, Result<Box<Shard>, StartError>),
+    /// Stop all shards, then yourself.
+    Stop,
+}
+
+pub(crate) struct NodeActor;
+
+pub(crate) struct State {
+    keep: Keeper,
+    around: Surroundings,
+    actors: FxHashMap<ActorId, ShardId>,
+    pauses: FxHashMap<ShardId, Duration>,
+    stopping: bool,
+}
+
+impl Actor for NodeActor {
+    type Msg = NodeMessage;
+    type State = State;
+    type Arguments = (Keeper, Surroundings, Vec<Shard>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<NodeMessage>,
+        (keep, around, shards): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let (actors, pauses) = (FxHashMap::default(), FxHashMap::default());
+        let mut state = State { keep, around, actors, pauses, stopping: false };
+        // Every shard asks all others who listens at it: they must all have an address before the first begins.
+        let mut waiting = Vec::new();
+        for shard in shards {
+            let id = shard.id();
+            let arguments = (shard, state.around.clone());
+            let (actor, started) =
+                ractor::ActorRuntime::spawn_linked_instant(None, ShardActor, arguments, myself.get_cell())?;
+            state.around.directory.set(id, Some(actor.clone()));
+            state.actors.insert(actor.get_id(), id);
+            waiting.push(started);
+        }
+        for started in waiting {
+            started.await??;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<NodeMessage>,
+        message: NodeMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            NodeMessage::Catalog(catalog) => {
+                state.keep.catalog = catalog.clone();
+                for id in (0..catalog.shards()).map(ShardId) {
+                    // One that is away gets it when it is rebuilt.
+                    let input = ShardInput::Catalog(catalog.clone());
+                    let _ = state.around.directory.send(id, ShardMessage::Input(input));
+                }
+            }
+            NodeMessage::Restart(id) => state.rebuild(id, myself),
+            NodeMessage::Rebuilt(id, Ok(shard)) if !state.stopping => {
+                let arguments = (*shard, state.around.clone());
+                let (actor, _) = Actor::spawn_linked(None, ShardActor, arguments, myself.get_cell()).await?;
+                state.actors.insert(actor.get_id(), id);
+                let input = ShardInput::Catalog(state.keep.catalog.clone());
+                actor.send_message(ShardMessage::Input(input))?;
+                tracing::info!(shard = id.0, "shard restarted");
+            }
+            NodeMessage::Rebuilt(_, Ok(_)) => {}
+            NodeMessage::Rebuilt(id, Err(error)) => {
+                tracing::error!(shard = id.0, %error, "shard can't be rebuilt; trying again");
+                state.restart_later(id, myself);
+            }
+            NodeMessage::Stop => {
+                state.stopping = true;
+                myself.stop_children_and_wait(None, Some(DRAIN_PATIENCE)).await;
+                myself.stop(None);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<NodeMessage>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (who, why) = match event {
+            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
+            SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_else(|| "stopped".to_owned())),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        if let Some(id) = state.actors.remove(&who.get_id())
+            && !state.stopping
+        {
+            tracing::error!(shard = id.0, why, "shard failed; restarting it from the journal");
+            state.around.directory.set(id, None);
+            let status = state.around.status.shard(id);
+            status.restarts.add(1);
+            status.open.store(false, std::sync::atomic::Ordering::Relaxed);
+            state.restart_later(id, myself);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn restart_later(&mut self, id: ShardId, myself: ActorRef<NodeMessage>) {
+        let pause = self.pauses.entry(id).or_insert(RESTART.0);
+        let now = *pause;
+        *pause = (*pause * 2).min(RESTART.1);
+        tokio::spawn(async move {
+            tokio::time::sleep(now).await;
+            let _ = myself.send_message(NodeMessage::Restart(id));
+        });
+    }
+
+    /// Rebuilds a shard from what is durable once nothing of its predecessor is on its way there any more.
+    fn rebuild(&self, id: ShardId, myself: ActorRef<NodeMessage>) {
+        let (keep, committer) = (self.keep.clone(), self.around.committer.clone());
+        tokio::spawn(async move {
+            committer.fence().await;
+            let rebuilt = tokio::task::spawn_blocking(move || keep.rebuild(id)).await;
+            let rebuilt = rebuilt.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+            let _ = myself.send_message(NodeMessage::Rebuilt(id, rebuilt.map(Box::new)));
+        });
+    }
+}

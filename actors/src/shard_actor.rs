@@ -1,0 +1,444 @@
+//! The actor of a shard: brings inputs to the core, its decisions to the committer, and what they release to the outside.
+//!
+//! Inputs that come while a step runs or its commit is on its way wait and are taken together by the next one. At most
+//! [`STEPS_UNDER_WAY`] steps wait for their receipts: one is computed while the other is written.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rustc_hash::FxHashMap;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use trinity_engine::error::{StandardError, WorkflowError};
+use trinity_engine::ids::{ActivationId, ExecutionId, ShardId};
+use trinity_engine::input::{ReplyToken, ShardInput};
+use trinity_engine::shard::{CommitReceipt, Ready, Released, Reply, Shard, ShardEffect};
+use trinity_engine::time::Timestamp;
+
+use crate::admission::Part;
+use crate::clock;
+use crate::committer::{Commit, Committer};
+use crate::execution_actor::{Call, Callers, ExecutionActor};
+use crate::node::{Outlets, Publication};
+use crate::status::NodeStatus;
+
+/// How many steps of a shard may wait for their receipts.
+const STEPS_UNDER_WAY: usize = 2;
+/// A shard writes a snapshot after this many bytes of records, or four times its last snapshot if that is more: so writing
+/// snapshots costs at most a quarter of writing records.
+const SNAPSHOT_AFTER_BYTES: usize = 16 << 20;
+/// … and after this long when anything was recorded.
+const SNAPSHOT_AFTER: Duration = Duration::from_secs(300);
+
+/// What the actor takes.
+pub(crate) enum ShardMessage {
+    /// Events of one submission.
+    Events(Vec<ShardInput>, Part),
+    /// An input that somebody waits for; it is made with the token that stands for them.
+    Command(Box<dyn FnOnce(ReplyToken) -> ShardInput + Send>, oneshot::Sender<Reply>),
+    /// An input that nobody waits for.
+    Input(ShardInput),
+    /// Inputs from a shard.
+    Peer(Vec<ShardInput>),
+    /// Take a step.
+    Step,
+    /// A timer is due.
+    Wake(Timestamp),
+    /// A step is durable.
+    Committed { ready: Ready, receipt: CommitReceipt },
+    /// Say when nothing is under way any more, with everything in a snapshot.
+    Drain(oneshot::Sender<()>),
+}
+
+/// The addresses of all shards of the node; an entry changes when a shard is restarted.
+#[derive(Clone, Default)]
+pub(crate) struct Directory(Arc<RwLock<Vec<Option<ActorRef<ShardMessage>>>>>);
+
+impl Directory {
+    pub fn set(&self, id: ShardId, actor: Option<ActorRef<ShardMessage>>) {
+        let mut shards = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let at = usize::from(id.0);
+        if shards.len() <= at {
+            shards.resize(at + 1, None);
+        }
+        shards[at] = actor;
+    }
+
+    pub fn get(&self, id: ShardId) -> Option<ActorRef<ShardMessage>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(id.0)).cloned().flatten()
+    }
+
+    /// Sends to a shard; the message comes back when the shard is not there.
+    pub fn send(&self, id: ShardId, message: ShardMessage) -> Result<(), ShardMessage> {
+        match self.get(id) {
+            None => Err(message),
+            Some(actor) => actor.send_message(message).map_err(|error| match error {
+                ractor::MessagingErr::SendErr(message) => message,
+                _ => ShardMessage::Step,
+            }),
+        }
+    }
+}
+
+/// What all shards of a node share.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub committer: Committer,
+    pub directory: Directory,
+    pub callers: Callers,
+    pub outlets: Outlets,
+    pub status: Arc<NodeStatus>,
+}
+
+pub(crate) struct ShardActor;
+
+type CallKey = (ExecutionId, ActivationId);
+
+pub(crate) struct State {
+    shard: Shard,
+    around: Surroundings,
+    inputs: VecDeque<ShardInput>,
+    /// Notes that came before the shard was open.
+    notes: VecDeque<ShardInput>,
+    /// How many inputs were ever queued, and which parts of submissions are complete when so many were taken.
+    queued: u64,
+    parts: VecDeque<(u64, Part)>,
+    replies: FxHashMap<ReplyToken, oneshot::Sender<Reply>>,
+    tokens: u64,
+    /// The parts that each step under way completes, oldest first.
+    under_way: VecDeque<Vec<Part>>,
+    step_ordered: bool,
+    timer: Option<(Timestamp, JoinHandle<()>)>,
+    calls: FxHashMap<CallKey, (u32, ActorRef<Call>)>,
+    callers: FxHashMap<ActorId, CallKey>,
+    unsnapped_bytes: usize,
+    snapshot_bytes: usize,
+    snapped: Instant,
+    draining: Option<oneshot::Sender<()>>,
+    drained: bool,
+}
+
+impl Actor for ShardActor {
+    type Msg = ShardMessage;
+    type State = State;
+    type Arguments = (Shard, Surroundings);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        (shard, around): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        around.directory.set(shard.id(), Some(myself));
+        Ok(State {
+            shard,
+            around,
+            inputs: VecDeque::new(),
+            notes: VecDeque::new(),
+            queued: 0,
+            parts: VecDeque::new(),
+            replies: FxHashMap::default(),
+            tokens: 0,
+            under_way: VecDeque::new(),
+            step_ordered: false,
+            timer: None,
+            calls: FxHashMap::default(),
+            callers: FxHashMap::default(),
+            unsnapped_bytes: 0,
+            snapshot_bytes: 0,
+            snapped: Instant::now(),
+            draining: None,
+            drained: false,
+        })
+    }
+
+    async fn post_start(&self, myself: ActorRef<ShardMessage>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        let ready = state.shard.recovered(clock::now());
+        state.hand_over(ready, Vec::new(), &myself);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        message: ShardMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            // Behind a gap nothing is taken: dropped, the part tells its sender.
+            ShardMessage::Events(_, part) if part.is_broken() => {}
+            ShardMessage::Events(inputs, part) => {
+                state.queue(inputs);
+                state.parts.push_back((state.queued, part));
+            }
+            ShardMessage::Command(make, reply) => {
+                state.tokens += 1;
+                let token = ReplyToken(state.tokens);
+                state.replies.insert(token, reply);
+                state.queue([make(token)]);
+            }
+            ShardMessage::Input(input) => {
+                if let ShardInput::Call { execution, activation, attempt, .. } = &input {
+                    state.forget_call((*execution, *activation), Some(*attempt));
+                }
+                state.queue([input]);
+            }
+            ShardMessage::Peer(inputs) => state.queue(inputs),
+            ShardMessage::Step => {
+                state.step_ordered = false;
+                state.step(&myself);
+            }
+            ShardMessage::Wake(at) => {
+                if state.timer.as_ref().is_some_and(|(set, _)| *set == at) {
+                    state.timer = None;
+                }
+                state.step(&myself);
+            }
+            ShardMessage::Committed { ready, receipt } => {
+                let parts = state.under_way.pop_front().unwrap_or_default();
+                state.release(ready.release(receipt), &myself).await;
+                for part in parts {
+                    part.committed();
+                }
+            }
+            ShardMessage::Drain(done) => state.draining = Some(done),
+        }
+        state.order_step(&myself)?;
+        state.set_timer(&myself);
+        state.drain(&myself);
+        state.tell();
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(who, error) => {
+                if let Some(key) = state.callers.remove(&who.get_id())
+                    && let Some((attempt, _)) = state.calls.remove(&key)
+                {
+                    state.around.status.calls.set(state.around.status.calls.get().saturating_sub(1));
+                    let detail = format!("the call's actor failed: {error}");
+                    let result = Err(WorkflowError::standard(StandardError::Runtime, detail));
+                    let (execution, activation) = key;
+                    state.queue([ShardInput::Call { execution, activation, attempt, result }]);
+                    state.order_step(&myself)?;
+                }
+            }
+            // It has said how its call ended, or it was stopped by us.
+            SupervisionEvent::ActorTerminated(..)
+            | SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn queue(&mut self, inputs: impl IntoIterator<Item = ShardInput>) {
+        for input in inputs {
+            if !self.shard.is_open() && matches!(input, ShardInput::Note { .. }) {
+                self.notes.push_back(input);
+            } else {
+                self.inputs.push_back(input);
+                self.queued += 1;
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        if !self.shard.is_open() {
+            return !self.notes.is_empty();
+        }
+        !self.inputs.is_empty() || self.shard.next_wake().is_some_and(|at| at <= clock::now())
+    }
+
+    /// Orders a step behind the messages that are already there, so that one step takes them all.
+    fn order_step(&mut self, myself: &ActorRef<ShardMessage>) -> Result<(), ActorProcessingErr> {
+        if !self.step_ordered && self.under_way.len() < STEPS_UNDER_WAY && self.has_work() {
+            self.step_ordered = true;
+            myself.send_message(ShardMessage::Step)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, myself: &ActorRef<ShardMessage>) {
+        if self.under_way.len() >= STEPS_UNDER_WAY || !self.has_work() {
+            return;
+        }
+        let ready = if self.shard.is_open() {
+            self.shard.step(&mut self.inputs, clock::now())
+        } else {
+            self.shard.step(&mut self.notes, clock::now())
+        };
+        let taken = self.queued - self.inputs.len() as u64;
+        let mut parts = Vec::new();
+        while self.parts.front().is_some_and(|(complete, _)| *complete <= taken) {
+            parts.extend(self.parts.pop_front().map(|(_, part)| part));
+        }
+        self.hand_over(ready, parts, myself);
+    }
+
+    fn hand_over(&mut self, mut ready: Ready, parts: Vec<Part>, myself: &ActorRef<ShardMessage>) {
+        let records = ready.take_records();
+        self.unsnapped_bytes += records.len();
+        let snapshot = self.is_snapshot_due().then(|| self.snapshot());
+        self.under_way.push_back(parts);
+        let shard = self.shard.id();
+        self.around.committer.commit(Commit { shard, records, snapshot, ready, from: myself.clone() });
+    }
+
+    fn is_snapshot_due(&self) -> bool {
+        let enough = self.unsnapped_bytes > SNAPSHOT_AFTER_BYTES.max(4 * self.snapshot_bytes);
+        enough || (self.unsnapped_bytes > 0 && self.snapped.elapsed() > SNAPSHOT_AFTER)
+    }
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        let snapshot = self.shard.snapshot();
+        self.snapshot_bytes = snapshot.len();
+        self.unsnapped_bytes = 0;
+        self.snapped = Instant::now();
+        snapshot
+    }
+
+    /// Lets go what a durable step releases. Shards come before clients: whoever hears of a commit finds its
+    /// subscriptions in place.
+    async fn release(&mut self, released: Released, myself: &ActorRef<ShardMessage>) {
+        let from = self.shard.id();
+        let mut mail: Vec<(ShardId, Vec<ShardInput>)> = Vec::new();
+        for effect in released.effects {
+            match effect {
+                ShardEffect::Peer { to, sequence, message } => {
+                    put(&mut mail, to, ShardInput::Peer { from, sequence, message });
+                }
+                ShardEffect::Note { to, note } => put(&mut mail, to, ShardInput::Note { from, note }),
+                ShardEffect::Call { execution, activation, attempt, request } => {
+                    self.call(Call { execution, activation, attempt, request }, myself).await;
+                }
+                ShardEffect::CancelCall { execution, activation } => {
+                    if let Some((_, actor)) = self.forget_call((execution, activation), None) {
+                        actor.kill();
+                    }
+                }
+                ShardEffect::Publish { publication, event } => {
+                    // Nobody publishes when there are no sinks; then the outbox says so.
+                    let _ = self.around.outlets.publications.send(Publication { shard: from, publication, event });
+                }
+            }
+        }
+        for (to, inputs) in mail {
+            // A shard that is away asks for what it has missed when it is back.
+            let _ = self.around.directory.send(to, ShardMessage::Peer(inputs));
+        }
+        for (token, reply) in released.replies {
+            if let Some(asked) = self.replies.remove(&token) {
+                let _ = asked.send(reply);
+            }
+        }
+        if released.duplicates > 0 {
+            self.around.status.duplicates.add(released.duplicates);
+        }
+        if released.panics > 0 {
+            self.around.status.panics.add(released.panics);
+        }
+        if !released.measurements.is_empty() {
+            let _ = self.around.outlets.measurements.send(released.measurements).await;
+        }
+    }
+
+    async fn call(&mut self, call: Call, myself: &ActorRef<ShardMessage>) {
+        let (key, attempt) = ((call.execution, call.activation), call.attempt);
+        let (execution, activation) = key;
+        let arguments = (self.around.callers.clone(), myself.clone(), call);
+        match Actor::spawn_linked(None, ExecutionActor, arguments, myself.get_cell()).await {
+            Ok((actor, _)) => {
+                self.around.status.calls.add(1);
+                self.callers.insert(actor.get_id(), key);
+                if let Some((_, replaced)) = self.calls.insert(key, (attempt, actor)) {
+                    self.callers.remove(&replaced.get_id());
+                    replaced.kill();
+                }
+            }
+            Err(error) => {
+                let detail = format!("the call can't be made: {error}");
+                let result = Err(WorkflowError::standard(StandardError::Runtime, detail));
+                self.queue([ShardInput::Call { execution, activation, attempt, result }]);
+            }
+        }
+    }
+
+    /// Forgets a call; one of another attempt than the given is left alone.
+    fn forget_call(&mut self, key: CallKey, attempt: Option<u32>) -> Option<(u32, ActorRef<Call>)> {
+        let (own, _) = self.calls.get(&key)?;
+        if attempt.is_some_and(|attempt| attempt != *own) {
+            return None;
+        }
+        let call = self.calls.remove(&key)?;
+        self.callers.remove(&call.1.get_id());
+        self.around.status.calls.set(self.around.status.calls.get().saturating_sub(1));
+        Some(call)
+    }
+
+    fn set_timer(&mut self, myself: &ActorRef<ShardMessage>) {
+        let wake = self.shard.next_wake();
+        if self.timer.as_ref().map(|(at, _)| *at) == wake {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            timer.abort();
+        }
+        if let Some(at) = wake {
+            let myself = myself.clone();
+            let timer = tokio::spawn(async move {
+                tokio::time::sleep(clock::until(at)).await;
+                let _ = myself.send_message(ShardMessage::Wake(at));
+            });
+            self.timer = Some((at, timer));
+        }
+    }
+
+    /// Goes on with draining: when nothing is under way, a last commit with a snapshot, then the answer.
+    fn drain(&mut self, myself: &ActorRef<ShardMessage>) {
+        let idle = self.under_way.is_empty() && self.inputs.is_empty() && self.calls.is_empty();
+        if self.draining.is_none() || !idle {
+            return;
+        }
+        if !self.drained && self.unsnapped_bytes > 0 {
+            self.drained = true;
+            let snapshot = self.snapshot();
+            self.under_way.push_back(Vec::new());
+            self.around.committer.commit(Commit {
+                shard: self.shard.id(),
+                records: Vec::new(),
+                snapshot: Some(snapshot),
+                ready: Ready::default(),
+                from: myself.clone(),
+            });
+            return;
+        }
+        if let Some(done) = self.draining.take() {
+            let _ = done.send(());
+        }
+    }
+
+    fn tell(&self) {
+        let status = self.around.status.shard(self.shard.id());
+        status.live.set(self.shard.live() as u64);
+        status.queued.set(self.inputs.len() as u64);
+        status.outbox.set(self.shard.outbox() as u64);
+        status.open.store(self.shard.is_open(), Ordering::Relaxed);
+    }
+}
+
+fn put(mail: &mut Vec<(ShardId, Vec<ShardInput>)>, to: ShardId, input: ShardInput) {
+    match mail.iter_mut().find(|(own, _)| *own == to) {
+        Some((_, inputs)) => inputs.push(input),
+        None => mail.push((to, vec![input])),
+    }
+}

@@ -22,8 +22,6 @@ use crate::status::NodeStatus;
 const BLOCK_BYTES: usize = 24 << 20;
 /// The first pause after a failed append, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
-/// How often old segments are looked for.
-const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One step of a shard on its way to the journal.
 pub(crate) struct Commit {
@@ -52,10 +50,14 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Starts the thread.
-    pub fn start(journal: Journal, newest: u64, status: Arc<NodeStatus>) -> std::io::Result<(Committer, JoinHandle<()>)> {
+    pub fn start(
+        journal: Journal,
+        newest: u64,
+        status: Arc<NodeStatus>,
+    ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (orders, received) = channel();
         let (tell, newest) = watch::channel(newest);
-        let thread = Thread { journal, status, newest: tell, retained: Instant::now() };
+        let thread = Thread { journal, status, newest: tell };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || thread.run(&received))?;
         Ok((Committer { orders, newest }, thread))
     }
@@ -89,7 +91,6 @@ struct Thread {
     journal: Journal,
     status: Arc<NodeStatus>,
     newest: watch::Sender<u64>,
-    retained: Instant,
 }
 
 impl Thread {
@@ -112,17 +113,9 @@ impl Thread {
                     let _ = done.send(());
                 }
                 Order::Close(done) => {
-                    if let Err(error) = self.journal.close() {
-                        tracing::warn!(%error, "the journal was not closed cleanly");
-                    }
+                    drop(self.journal);
                     let _ = done.send(());
                     return;
-                }
-            }
-            if self.retained.elapsed() > RETENTION_INTERVAL {
-                self.retained = Instant::now();
-                if let Err(error) = self.journal.retain(clock::now()) {
-                    tracing::warn!(%error, "old segments can't be dropped");
                 }
             }
         }
@@ -169,10 +162,6 @@ impl Thread {
             tracing::error!(%error, "nothing can be committed; trying again");
         }
         self.status.set_degraded(Some(error.to_string()));
-        if matches!(error, JournalError::Full) {
-            // Dropping what is past its retention may make the room that is missing.
-            let _ = self.journal.retain(clock::now());
-        }
         std::thread::sleep(*pause);
         *pause = (*pause * 2).min(RETRY.1);
     }

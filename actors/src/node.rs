@@ -96,7 +96,9 @@ pub enum StartError {
     #[error("{0} shards can't be: from 1 to 4096 are possible")]
     Shards(u16),
     /// The journal was begun with another number of shards.
-    #[error("the journal was begun with {stored} shards and can't be opened with {wanted}: set engine.shards to {stored}")]
+    #[error(
+        "the journal was begun with {stored} shards and can't be opened with {wanted}: set engine.shards to {stored}"
+    )]
     OtherShards {
         /// With how many.
         stored: u16,
@@ -267,21 +269,15 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     fn rebuild(&self, id: ShardId) -> Result<Shard, StartError> {
-        let mut rebuilt: Option<Shard> = None;
-        self.reader.recover(
-            id,
-            |snapshot: Option<&[u8]>| -> Result<(), StartError> {
-                let (settings, catalog) = (self.settings.clone(), self.catalog.clone());
-                rebuilt = Some(match snapshot {
-                    Some(bytes) => Shard::from_snapshot(id, settings, catalog, bytes)?,
-                    None => Shard::new(id, settings, catalog),
-                });
-                Ok(())
-            },
-        )?;
-        let mut shard =
-            rebuilt.unwrap_or_else(|| Shard::new(id, self.settings.clone(), self.catalog.clone()));
-        self.reader.replay(id, |records: &[u8]| -> Result<(), StartError> { Ok(shard.replay(records)?) })?;
+        let recovery = self.reader.recovery()?;
+        let (settings, catalog) = (self.settings.clone(), self.catalog.clone());
+        let mut shard = match recovery.snapshot(id) {
+            Some(bytes) => Shard::from_snapshot(id, settings, catalog, bytes)?,
+            None => Shard::new(id, settings, catalog),
+        };
+        recovery.replay(|other, records: &[u8]| -> Result<(), StartError> {
+            if other == id { Ok(shard.replay(records)?) } else { Ok(()) }
+        })?;
         Ok(shard)
     }
 }

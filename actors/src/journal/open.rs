@@ -11,6 +11,7 @@ use super::error::JournalError;
 use super::format::BlockEncoder;
 use super::index::{Change, Live};
 use super::keeper::Keeper;
+use super::reader::Reader;
 use super::recovery::{SegmentEnd, SegmentScan};
 use super::scan::{read_segment, scan_whole};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, segment_name, segment_number};
@@ -41,6 +42,12 @@ impl Recovery {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.next == 1
+    }
+
+    /// The number of the last block; 0 when nothing was ever stored.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.next - 1
     }
 
     /// Calls `each` with all batches that came after the snapshot of their shard, in the order of their commits.
@@ -77,6 +84,23 @@ impl Recovery {
         let active = state.active.iter().filter(|active| needed(&active.index.last_batches));
         // What is appended while a shard replays is not part of it.
         sealed.chain(active.map(|active| (active.number, active.index.first, self.next))).collect()
+    }
+}
+
+impl Reader {
+    /// What a shard needs to go on where it was, from a journal that is in use: as of now.
+    ///
+    /// # Errors
+    /// Stored bytes are damaged, or the disk fails.
+    pub fn recovery(&self) -> Result<Recovery, JournalError> {
+        let shared = self.shared.clone();
+        let blocks = {
+            let state = shared.read();
+            state.first()..state.next()
+        };
+        let names = shared.disk.names().map_err(|error| JournalError::disk("list the directory", error))?;
+        let snapshots = newest_snapshots(&shared.disk, shared.seed, &names, blocks.clone())?;
+        Ok(Recovery { shared, snapshots, next: blocks.end })
     }
 }
 

@@ -22,6 +22,8 @@ use crate::status::NodeStatus;
 const BLOCK_BYTES: usize = 24 << 20;
 /// The first pause after a failed append, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// How often old segments are looked for.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One step of a shard on its way to the journal.
 pub(crate) struct Commit {
@@ -57,7 +59,7 @@ impl Committer {
     ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (orders, received) = channel();
         let (tell, newest) = watch::channel(newest);
-        let thread = Thread { journal, status, newest: tell };
+        let thread = Thread { journal, status, newest: tell, retained: Instant::now() };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || thread.run(&received))?;
         Ok((Committer { orders, newest }, thread))
     }
@@ -91,6 +93,8 @@ struct Thread {
     journal: Journal,
     status: Arc<NodeStatus>,
     newest: watch::Sender<u64>,
+    /// When old segments were last looked for.
+    retained: Instant,
 }
 
 impl Thread {
@@ -117,6 +121,9 @@ impl Thread {
                     let _ = done.send(());
                     return;
                 }
+            }
+            if self.retained.elapsed() > RETENTION_INTERVAL {
+                self.retain();
             }
         }
     }
@@ -157,11 +164,22 @@ impl Thread {
         }
     }
 
+    fn retain(&mut self) {
+        self.retained = Instant::now();
+        if let Err(error) = self.journal.retain(clock::now()) {
+            tracing::warn!(%error, "old segments can't be dropped");
+        }
+    }
+
     fn hold(&mut self, error: &JournalError, pause: &mut Duration) {
         if self.status.degraded().is_none() {
             tracing::error!(%error, "nothing can be committed; trying again");
         }
         self.status.set_degraded(Some(error.to_string()));
+        if matches!(error, JournalError::Full) {
+            // Dropping what is past its retention may make the room that is missing.
+            self.retain();
+        }
         std::thread::sleep(*pause);
         *pause = (*pause * 2).min(RETRY.1);
     }

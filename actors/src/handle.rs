@@ -18,7 +18,7 @@ use trinity_engine::value::Value;
 use crate::admission::{Line, Part};
 use crate::journal::{JournalError, Reader};
 use crate::node::NodeMessage;
-use crate::shard_actor::{Directory, ShardMessage};
+use crate::shard_actor::{Away, Directory, ShardMessage};
 use crate::status::NodeStatus;
 
 /// How many inputs may be admitted and not yet committed.
@@ -282,7 +282,7 @@ impl Handle {
     ) -> Result<Reply, Refused> {
         let (reply, told) = oneshot::channel();
         let message = ShardMessage::Command(Box::new(make), reply);
-        self.0.directory.send(shard, message).map_err(|_| Refused::Busy { retry_after: RETRY_AFTER })?;
+        self.0.directory.send(shard, message).map_err(|Away| Refused::Busy { retry_after: RETRY_AFTER })?;
         told.await.map_err(|_| Refused::Lost)
     }
 

@@ -71,17 +71,16 @@ impl Directory {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(id.0)).cloned().flatten()
     }
 
-    /// Sends to a shard; the message comes back when the shard is not there.
-    pub fn send(&self, id: ShardId, message: ShardMessage) -> Result<(), ShardMessage> {
-        match self.get(id) {
-            None => Err(message),
-            Some(actor) => actor.send_message(message).map_err(|error| match error {
-                ractor::MessagingErr::SendErr(message) => message,
-                _ => ShardMessage::Step,
-            }),
-        }
+    /// Sends to a shard.
+    pub fn send(&self, id: ShardId, message: ShardMessage) -> Result<(), Away> {
+        let actor = self.get(id).ok_or(Away)?;
+        actor.send_message(message).map_err(|_| Away)
     }
 }
+
+/// A shard is being restarted; what was sent to it is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Away;
 
 /// What all shards of a node share.
 #[derive(Clone)]

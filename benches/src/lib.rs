@@ -1,1 +1,7 @@
-//! Trinity.
+//! Benchmarks of Trinity: what they run on and how they measure. `make bench` runs them.
+#![warn(missing_docs)]
+
+pub mod in_process;
+pub mod kafka;
+pub mod measure;
+pub mod w1;

@@ -12,6 +12,7 @@ pub mod clock;
 mod committer;
 mod execution_actor;
 pub mod handle;
+pub mod inbox;
 pub mod journal;
 pub mod node;
 mod shard_actor;

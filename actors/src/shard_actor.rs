@@ -22,6 +22,7 @@ use crate::admission::Part;
 use crate::clock;
 use crate::committer::{Commit, Committer};
 use crate::execution_actor::{Call, Callers, ExecutionActor};
+use crate::inbox::Inbox;
 use crate::node::{Outlets, Publication};
 use crate::status::NodeStatus;
 
@@ -99,12 +100,7 @@ type CallKey = (ExecutionId, ActivationId);
 pub(crate) struct State {
     shard: Shard,
     around: Surroundings,
-    inputs: VecDeque<ShardInput>,
-    /// Notes that came before the shard was open.
-    notes: VecDeque<ShardInput>,
-    /// How many inputs were ever queued, and which parts of submissions are complete when so many were taken.
-    queued: u64,
-    parts: VecDeque<(u64, Part)>,
+    inbox: Inbox<Part>,
     replies: FxHashMap<ReplyToken, oneshot::Sender<Reply>>,
     tokens: u64,
     /// The parts that each step under way completes, oldest first.
@@ -134,10 +130,7 @@ impl Actor for ShardActor {
         Ok(State {
             shard,
             around,
-            inputs: VecDeque::new(),
-            notes: VecDeque::new(),
-            queued: 0,
-            parts: VecDeque::new(),
+            inbox: Inbox::default(),
             replies: FxHashMap::default(),
             tokens: 0,
             under_way: VecDeque::new(),
@@ -170,7 +163,7 @@ impl Actor for ShardActor {
             ShardMessage::Events(_, part) if part.is_broken() => {}
             ShardMessage::Events(inputs, part) => {
                 state.queue(inputs);
-                state.parts.push_back((state.queued, part));
+                state.inbox.mark(part);
             }
             ShardMessage::Command(make, reply) => {
                 state.tokens += 1;
@@ -241,21 +234,11 @@ impl Actor for ShardActor {
 
 impl State {
     fn queue(&mut self, inputs: impl IntoIterator<Item = ShardInput>) {
-        for input in inputs {
-            if !self.shard.is_open() && matches!(input, ShardInput::Note { .. }) {
-                self.notes.push_back(input);
-            } else {
-                self.inputs.push_back(input);
-                self.queued += 1;
-            }
-        }
+        self.inbox.push(&self.shard, inputs);
     }
 
     fn has_work(&self) -> bool {
-        if !self.shard.is_open() {
-            return !self.notes.is_empty();
-        }
-        !self.inputs.is_empty() || self.shard.next_wake().is_some_and(|at| at <= clock::now())
+        self.inbox.has_work(&self.shard, clock::now())
     }
 
     /// Orders a step behind the messages that are already there, so that one step takes them all.
@@ -271,16 +254,7 @@ impl State {
         if self.under_way.len() >= STEPS_UNDER_WAY || !self.has_work() {
             return;
         }
-        let ready = if self.shard.is_open() {
-            self.shard.step(&mut self.inputs, clock::now())
-        } else {
-            self.shard.step(&mut self.notes, clock::now())
-        };
-        let taken = self.queued - self.inputs.len() as u64;
-        let mut parts = Vec::new();
-        while self.parts.front().is_some_and(|(complete, _)| *complete <= taken) {
-            parts.extend(self.parts.pop_front().map(|(_, part)| part));
-        }
+        let (ready, parts) = self.inbox.step(&mut self.shard, clock::now());
         self.hand_over(ready, parts, myself);
     }
 
@@ -404,7 +378,7 @@ impl State {
 
     /// Goes on with draining: when nothing is under way, a last commit with a snapshot, then the answer.
     fn drain(&mut self, myself: &ActorRef<ShardMessage>) {
-        let idle = self.under_way.is_empty() && self.inputs.is_empty() && self.calls.is_empty();
+        let idle = self.under_way.is_empty() && self.inbox.is_empty() && self.calls.is_empty();
         if self.draining.is_none() || !idle {
             return;
         }
@@ -429,7 +403,7 @@ impl State {
     fn tell(&self) {
         let status = self.around.status.shard(self.shard.id());
         status.live.set(self.shard.live() as u64);
-        status.queued.set(self.inputs.len() as u64);
+        status.queued.set(self.inbox.len() as u64);
         status.outbox.set(self.shard.outbox() as u64);
         status.open.store(self.shard.is_open(), Ordering::Relaxed);
     }

@@ -316,17 +316,21 @@ impl Actor for NodeActor {
     ) -> Result<State, ActorProcessingErr> {
         let (actors, pauses) = (FxHashMap::default(), FxHashMap::default());
         let mut state = State { keep, around, actors, pauses, stopping: false };
-        // Every shard asks all others who listens at it: they must all have an address before the first begins.
+        // Every shard asks all others who listens at it, and begins as soon as it is spawned: so they get their addresses
+        // in one go. What is sent to one without an address is lost, and the asking shard would wait for ever.
         let mut waiting = Vec::new();
-        for shard in shards {
-            let id = shard.id();
-            let arguments = (shard, state.around.clone());
+        let (around, actors) = (state.around.clone(), &mut state.actors);
+        let (count, mut shards) = (u16::try_from(shards.len())?, shards.into_iter());
+        let spawn = |id| {
+            let Some(shard) = shards.next() else { return Ok(None) };
+            let arguments = (shard, around.clone());
             let (actor, started) =
                 ractor::ActorRuntime::spawn_linked_instant(None, ShardActor, arguments, myself.get_cell())?;
-            state.around.directory.set(id, Some(actor.clone()));
-            state.actors.insert(actor.get_id(), id);
+            actors.insert(actor.get_id(), id);
             waiting.push(started);
-        }
+            Ok::<_, ractor::SpawnErr>(Some(actor))
+        };
+        around.directory.fill(spawn, count)?;
         for started in waiting {
             started.await??;
         }

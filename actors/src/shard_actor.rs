@@ -68,6 +68,17 @@ impl Directory {
         shards[at] = actor;
     }
 
+    /// Sets all addresses in one go: who looks for one meanwhile waits until it is there.
+    pub fn fill<E>(
+        &self,
+        mut address: impl FnMut(ShardId) -> Result<Option<ActorRef<ShardMessage>>, E>,
+        count: u16,
+    ) -> Result<(), E> {
+        let mut shards = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *shards = (0..count).map(|id| address(ShardId(id))).collect::<Result<_, E>>()?;
+        Ok(())
+    }
+
     pub fn get(&self, id: ShardId) -> Option<ActorRef<ShardMessage>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(id.0)).cloned().flatten()
     }

@@ -95,28 +95,28 @@ impl BlockEncoder {
         head[40..44].copy_from_slice(&number(batches.len()));
         let unsynced = u32::try_from(sequence - 1 - synced).expect("a sync comes after far fewer blocks");
         head[44..48].copy_from_slice(&unsynced.to_le_bytes());
-        let checksum = xxh3_64_with_seed(&self.frame[8..], self.seed);
-        self.frame[..8].copy_from_slice(&checksum.to_le_bytes());
-        Ok(&self.frame)
+        let frame = &mut self.frame[..frame_bytes(stored)];
+        frame[FRAME_HEADER_BYTES + stored..].fill(0);
+        let checksum = xxh3_64_with_seed(&frame[8..], self.seed);
+        frame[..8].copy_from_slice(&checksum.to_le_bytes());
+        Ok(frame)
     }
 
     /// Puts the body behind a free header, compressed when that saves an eighth; answers its length and the flags.
     fn store_body(&mut self) -> (usize, u8) {
         let plain = self.body.len();
-        let room = lz4_flex::block::get_maximum_output_size(plain);
-        self.frame.resize(FRAME_HEADER_BYTES + room, 0);
-        let packed = lz4_flex::block::compress_into(&self.body, &mut self.frame[FRAME_HEADER_BYTES..]);
-        let (stored, flags) = match packed {
+        let room = FRAME_HEADER_BYTES + lz4_flex::block::get_maximum_output_size(plain).max(plain) + FRAME_ALIGNMENT;
+        if self.frame.len() < room {
+            self.frame.resize(room, 0);
+        }
+        let place = &mut self.frame[FRAME_HEADER_BYTES..];
+        match lz4_flex::block::compress_into(&self.body, place) {
             Ok(length) if length < plain - plain / 8 => (length, FLAG_LZ4),
             _ => {
-                self.frame.truncate(FRAME_HEADER_BYTES);
-                self.frame.extend_from_slice(&self.body);
+                place[..plain].copy_from_slice(&self.body);
                 (plain, 0)
             }
-        };
-        self.frame.truncate(FRAME_HEADER_BYTES + stored);
-        self.frame.resize(frame_bytes(stored), 0);
-        (stored, flags)
+        }
     }
 }
 

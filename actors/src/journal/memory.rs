@@ -16,6 +16,7 @@ struct State {
     capacity: Option<u64>,
     locked: bool,
     syncs: u64,
+    reads: u64,
     syncs_to_fail: u32,
     syncs_held: bool,
 }
@@ -135,6 +136,12 @@ impl MemoryDisk {
         self.state().files.values().map(bytes).max().unwrap_or(0)
     }
 
+    /// How often a part of a file was read since it was made.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.state().reads
+    }
+
     /// How many syncs of files were asked for since it was made.
     #[must_use]
     pub fn syncs(&self) -> u64 {
@@ -169,7 +176,9 @@ impl MemoryDisk {
     }
 
     pub(super) fn with<R>(&self, name: &str, read: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
-        self.state().files.get(name).map(|file| read(&file.content)).ok_or_else(not_found)
+        let mut state = self.state();
+        state.reads += 1;
+        state.files.get(name).map(|file| read(&file.content)).ok_or_else(not_found)
     }
 
     pub(super) fn create(&self, name: &str, bytes: u64) -> io::Result<()> {

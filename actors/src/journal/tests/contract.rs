@@ -164,6 +164,22 @@ fn a_block_longer_than_a_segment_gets_one_of_its_length() {
     });
 }
 
+#[test]
+fn one_faulted_among_many_is_found_without_reading_all_blocks() {
+    let many = |count| (0..count).map(|_| begin(Phase::Completed));
+    let commits: Vec<_> = many(300).chain([begin(Phase::Faulted)]).chain(many(300)).collect();
+    let (disk, journal, world) = journal_with(&commits);
+    let reader = journal.reader();
+    let query = ListQuery { phase: Some(Phase::Faulted), limit: 10, ..ListQuery::default() };
+    let before = disk.reads();
+    let page = reader.list(&query).expect("a page");
+    assert_eq!(page.items, world.list(&query));
+    let id = page.items[0].id;
+    assert_eq!(reader.execution(id).expect("readable").as_ref(), Some(&world.stored[&id]));
+    // The index of its segment, in two parts, and its block twice.
+    assert!(disk.reads() - before <= 4, "{} reads", disk.reads() - before);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]

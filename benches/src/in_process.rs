@@ -85,7 +85,8 @@ async fn settle(
     if let Some((taken, admitted)) = under_way.pop_front() {
         admitted.durable().await.map_err(|error| error.to_string())?;
         *durable += BATCH as u64;
-        latencies.saturating_record(u64::try_from(taken.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let micros = u64::try_from(taken.elapsed().as_micros()).unwrap_or(u64::MAX);
+        latencies.record(micros).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -260,5 +260,5 @@ pub enum Note {
 }
 
 /// The way back to who gave a command: the shell's number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ReplyToken(pub u64);

@@ -285,7 +285,13 @@ impl Shard {
             }
             Note::Unsubscribe { execution, activation } => self.subscriptions.remove((execution, activation)),
             Note::Absorbed { sequence } => self.outbox.trim(from, sequence),
-            Note::Announce => self.announce(from, step),
+            Note::Announce => {
+                self.announce(from, step);
+                // It was away when it was asked, or it would not ask itself now: ask again.
+                if self.awaited.contains(&from) {
+                    step.released.effects.push(ShardEffect::Note { to: from, note: Note::Announce });
+                }
+            }
             Note::Announced => {
                 self.awaited.remove(&from);
             }

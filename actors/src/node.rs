@@ -422,3 +422,7 @@ impl State {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ecow::EcoString;
-use ractor::ActorRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use trinity_engine::history::{Phase, Trigger};
 use trinity_engine::ids::{DefinitionId, ExecutionId, ShardId};
@@ -17,7 +16,6 @@ use trinity_engine::value::Value;
 
 use crate::admission::{Line, Part};
 use crate::journal::{JournalError, Reader};
-use crate::node::NodeMessage;
 use crate::shard_actor::{Away, Directory, ShardMessage};
 use crate::status::NodeStatus;
 
@@ -121,8 +119,7 @@ pub(crate) struct Inner {
     pub status: Arc<NodeStatus>,
     pub reader: Reader,
     pub newest: watch::Receiver<u64>,
-    pub catalog: ArcSwap<Catalog>,
-    pub node: ActorRef<NodeMessage>,
+    pub catalog: Arc<ArcSwap<Catalog>>,
     pub closed: AtomicBool,
 }
 
@@ -214,11 +211,13 @@ impl Handle {
         let _ = self.0.directory.send(shard, ShardMessage::Input(ShardInput::Delivered(publications)));
     }
 
-    /// All definitions as they are from now on.
+    /// All definitions as they are from now on: what is asked for after it sees them. One call after the other.
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {
         self.0.catalog.store(catalog.clone());
-        // A node that has ended needs none.
-        let _ = self.0.node.send_message(NodeMessage::Catalog(catalog));
+        for id in (0..self.0.shards).map(ShardId) {
+            // One that is away gets it when it is back.
+            let _ = self.0.directory.send(id, ShardMessage::Input(ShardInput::Catalog(catalog.clone())));
+        }
     }
 
     /// The present definitions.

@@ -155,7 +155,8 @@ impl Node {
             outlets,
             status: status.clone(),
         };
-        let keep = Keeper { settings, catalog: catalog.clone(), reader: reader.clone() };
+        let newest_catalog = Arc::new(ArcSwap::new(catalog));
+        let keep = Keeper { settings, catalog: newest_catalog.clone(), reader: reader.clone() };
         let (actor, _) = Actor::spawn(None, NodeActor, (keep, around, shards)).await?;
         let handle = Handle::new(Inner {
             directory: directory.clone(),
@@ -165,8 +166,7 @@ impl Node {
             status,
             reader,
             newest: committer.newest(),
-            catalog: ArcSwap::new(catalog),
-            node: actor.clone(),
+            catalog: newest_catalog,
             closed: AtomicBool::new(false),
         });
         Ok(Node { handle, actor, committer, thread, directory, shards: count })
@@ -263,14 +263,15 @@ fn check_shards(storage: &Storage, wanted: u16) -> Result<(), StartError> {
 #[derive(Clone)]
 pub(crate) struct Keeper {
     settings: Settings,
-    catalog: Arc<Catalog>,
+    /// As the handle has it: always the newest.
+    catalog: Arc<ArcSwap<Catalog>>,
     reader: Reader,
 }
 
 impl Keeper {
     fn rebuild(&self, id: ShardId) -> Result<Shard, StartError> {
         let recovery = self.reader.recovery()?;
-        let (settings, catalog) = (self.settings.clone(), self.catalog.clone());
+        let (settings, catalog) = (self.settings.clone(), self.catalog.load_full());
         let mut shard = match recovery.snapshot(id) {
             Some(bytes) => Shard::from_snapshot(id, settings, catalog, bytes)?,
             None => Shard::new(id, settings, catalog),
@@ -284,8 +285,6 @@ impl Keeper {
 
 /// What the node's actor takes.
 pub(crate) enum NodeMessage {
-    /// All definitions as they are from now on.
-    Catalog(Arc<Catalog>),
     /// Bring a shard back.
     Restart(ShardId),
     /// A shard was rebuilt, or could not be.
@@ -344,21 +343,19 @@ impl Actor for NodeActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            NodeMessage::Catalog(catalog) => {
-                state.keep.catalog = catalog.clone();
-                for id in (0..catalog.shards()).map(ShardId) {
-                    // One that is away gets it when it is rebuilt.
-                    let input = ShardInput::Catalog(catalog.clone());
-                    let _ = state.around.directory.send(id, ShardMessage::Input(input));
-                }
-            }
             NodeMessage::Restart(id) => state.rebuild(id, myself),
             NodeMessage::Rebuilt(id, Ok(shard)) if !state.stopping => {
                 let arguments = (*shard, state.around.clone());
                 let (actor, _) = Actor::spawn_linked(None, ShardActor, arguments, myself.get_cell()).await?;
                 state.actors.insert(actor.get_id(), id);
-                let input = ShardInput::Catalog(state.keep.catalog.clone());
-                actor.send_message(ShardMessage::Input(input))?;
+                // A newer catalog may have been sent there before this one: the newest is the last that it gets.
+                loop {
+                    let catalog = state.keep.catalog.load_full();
+                    actor.send_message(ShardMessage::Input(ShardInput::Catalog(catalog.clone())))?;
+                    if Arc::ptr_eq(&catalog, &state.keep.catalog.load()) {
+                        break;
+                    }
+                }
                 tracing::info!(shard = id.0, "shard restarted");
             }
             NodeMessage::Rebuilt(_, Ok(_)) => {}
@@ -422,7 +419,3 @@ impl State {
         });
     }
 }
-
-#[cfg(test)]
-#[path = "node_tests.rs"]
-mod tests;

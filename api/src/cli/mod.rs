@@ -2,6 +2,7 @@
 
 mod client;
 mod run;
+mod serve;
 mod validate;
 
 use std::io::IsTerminal as _;
@@ -28,6 +29,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a node: sources, executions, the API
+    #[command(
+        after_help = "Example:\n  trinity serve --config trinity.config.yml\n\nIt stops in order on SIGTERM and Ctrl-C, at once on the second.\nExit code: 0 stopped in order, 1 it can't run, 2 the settings are wrong."
+    )]
+    Serve(serve::Options),
     /// Execute one definition in this process and print its output as JSON
     #[command(
         after_help = "Examples:\n  trinity run convert.yaml --input '{\"temperature\": 95}'\n  trinity run convert.yaml --input @reading.json --history\n\nExit code: 0 completed, 1 faulted (the error as JSON on stderr), 2 invalid definition or usage.\nSecrets: TRINITY_SECRET_<NAME> in the environment, as JSON or text; NAME in upper case, - as _."
@@ -95,6 +101,7 @@ enum Schema {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     ExitCode::from(match Arguments::parse().command {
+        Command::Serve(options) => serve::main(&options),
         Command::Run(options) => run::main(&options),
         Command::Validate(options) => validate::main(&options),
         Command::Apply(options) => client::apply::main(&options),

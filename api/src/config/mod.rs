@@ -271,6 +271,12 @@ impl Config {
         self.engine.data_dir.join("journal")
     }
 
+    /// Path of the time series.
+    #[must_use]
+    pub fn analytics_path(&self) -> PathBuf {
+        self.engine.data_dir.join("analytics")
+    }
+
     /// The same, in another folder and on any free port: for a node within a process.
     #[must_use]
     pub fn in_directory(data_dir: &Path) -> Config {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use trinity_ingest::config::ConfigError;
 
 use super::finding::{Finding, NO_EFFECT, NOT_ALLOWED, UNPROTECTED, UNSUPPORTED};
-use super::{Config, Log, Logs, TimeSeries, shape, sqlite_path};
+use super::{Config, Durability, Log, Logs, TimeSeries, shape, sqlite_path};
 use crate::metadata::seal;
 
 /// Appends what is wrong with `config`, which was read from `value`.
@@ -65,6 +65,10 @@ fn unsupported(config: &Config, findings: &mut Vec<Finding>) {
     }
     if let Logs::Elasticsearch(_) = config.analytics.logs {
         refuse("/analytics/logs/elasticsearch", "Elasticsearch");
+    }
+    if config.engine.durability == Durability::Relaxed {
+        let message = "engine.durability: relaxed has no effect in this version: every commit is on the disk first";
+        findings.push(Finding::warning(NO_EFFECT, "/engine/durability", message));
     }
     if config.redis.is_some() {
         let message = "redis has no effect in this version: the cache is in the process";

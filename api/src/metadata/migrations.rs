@@ -5,7 +5,8 @@ use sqlx::SqlitePool;
 use super::MetadataError;
 
 /// Each brings the database from the form of its index to the next one.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE workflows (
     id         TEXT PRIMARY KEY,
     namespace  TEXT NOT NULL,
@@ -48,7 +49,11 @@ CREATE TABLE dead_letters (
 -- A record that is read once more after a crash is the same letter.
 CREATE UNIQUE INDEX dead_letters_place ON dead_letters (source, topic, partition_no, offset_no)
     WHERE offset_no IS NOT NULL;
-"];
+",
+    "
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+",
+];
 
 pub(super) async fn run(pool: &SqlitePool) -> Result<(), MetadataError> {
     let known = MIGRATIONS.len() as i64;

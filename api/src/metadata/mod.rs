@@ -15,6 +15,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::Mutex;
 use trinity_engine::time::Timestamp;
+use uuid::Uuid;
 
 use seal::{Key, SealError};
 
@@ -109,6 +110,21 @@ impl Metadata {
         // A wrong key shows now, and not in the middle of an execution.
         metadata.secrets().await?;
         Ok(metadata)
+    }
+
+    /// The name of this node: made at the first start and then always the same, for sessions with brokers go by it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn node_name(&self) -> Result<String, MetadataError> {
+        let _turn = self.writing.lock().await;
+        let fresh = format!("node-{}", &Uuid::new_v4().simple().to_string()[..8]);
+        sqlx::query("INSERT INTO settings (key, value) VALUES ('node', ?) ON CONFLICT DO NOTHING")
+            .bind(fresh)
+            .execute(&self.pool)
+            .await?;
+        let (name,) = sqlx::query_as("SELECT value FROM settings WHERE key = 'node'").fetch_one(&self.pool).await?;
+        Ok(name)
     }
 
     /// Closes the store; what was answered is on the disk.

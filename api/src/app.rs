@@ -1,0 +1,243 @@
+//! A node as a whole: everything started in order, and stopped in the reverse of it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use trinity_actors::call::Egress;
+use trinity_actors::handle::Handle;
+use trinity_actors::node::{Node, NodeOptions, Outlets, StartError};
+use trinity_analytics::{Analytics, AnalyticsError, Retention};
+use trinity_engine::shard::TypePattern;
+use trinity_ingest::config::{ConfigError, SourceConfig};
+use trinity_ingest::mapping::Decoder;
+use trinity_ingest::source::{CHANNEL_CAPACITY, Source};
+
+use crate::config::Config;
+use crate::library::Definitions;
+use crate::measure;
+use crate::metadata::{KeySource, Metadata, MetadataError};
+use crate::outlet::Outlet;
+use crate::pump::Pump;
+use crate::rest::metrics::Metrics;
+use crate::rest::{self, Api, Endpoint};
+
+/// Batches of measurements that wait for the analytics.
+const MEASUREMENTS_CAPACITY: usize = 64;
+/// How long requests that are under way may take when the node stops.
+const REQUESTS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long sources may take to stop.
+const SOURCES_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a node can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The metadata store.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// The journal and the shards.
+    #[error(transparent)]
+    Node(#[from] StartError),
+    /// The time series.
+    #[error(transparent)]
+    Analytics(#[from] AnalyticsError),
+    /// A source or sink.
+    #[error("{0}")]
+    Endpoint(#[from] ConfigError),
+    /// The port.
+    #[error("can't listen on {host}:{port}: {error}")]
+    Listen {
+        /// Host of the settings.
+        host: String,
+        /// Port of the settings.
+        port: u16,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+/// A running node.
+pub struct App {
+    address: SocketAddr,
+    handle: Handle,
+    node: Node,
+    metadata: Arc<Metadata>,
+    sources: Vec<Source>,
+    pumps: Vec<JoinHandle<()>>,
+    outlet: JoinHandle<()>,
+    measurements: JoinHandle<()>,
+    server: JoinHandle<()>,
+    /// Nothing new from here on.
+    stopping: CancellationToken,
+    /// Pumps end, whatever they have.
+    pumps_stopped: CancellationToken,
+    outlet_stopped: CancellationToken,
+}
+
+impl App {
+    /// Starts everything: metadata, definitions, shards, sinks, the API, and sources last.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn start(config: &Config) -> Result<App, AppError> {
+        // The port first: when another node has it, nothing below is touched.
+        let listener = listen(config).await?;
+        let address = listener.local_addr().map_err(|error| unable_to_listen(config, error))?;
+        let metadata = Arc::new(open_metadata(config).await?);
+        let node_name = metadata.node_name().await?;
+        let patterns = config.sinks.iter().map(|sink| pattern(&sink.matches.event_type)).collect();
+        let definitions = Arc::new(Definitions::load(metadata.clone(), config.engine.shards, patterns).await?);
+        let outlet = Outlet::start(&config.sinks)?;
+        let decoders = decoders(&config.sources)?;
+        let analytics = Arc::new(Analytics::open(Some(config.analytics_path()), Retention::default())?);
+
+        let (measured, measurements) = mpsc::channel(MEASUREMENTS_CAPACITY);
+        let (published, publications) = mpsc::unbounded_channel();
+        let outlets = Outlets { measurements: measured, publications: published };
+        let node = Node::start(node_options(config), definitions.catalog(), outlets).await?;
+        let handle = node.handle();
+
+        let (stopping, pumps_stopped, outlet_stopped) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let metrics = Arc::new(Metrics::default());
+        let mut endpoints: Vec<Endpoint> = outlet
+            .endpoints(&config.sinks)
+            .into_iter()
+            .map(|(name, status)| Endpoint { name, kind: "sink", status })
+            .collect();
+        let measurements = tokio::spawn(measure::record(analytics.clone(), measurements));
+        let outlet = tokio::spawn(outlet.run(publications, handle.clone(), metrics.clone(), outlet_stopped.clone()));
+        let mut sources = Vec::new();
+        let mut pumps = Vec::new();
+        for source in &config.sources {
+            let (intake, intakes) = mpsc::channel(CHANNEL_CAPACITY);
+            let started = match &source.mqtt {
+                Some(_) => trinity_ingest::mqtt::start(source, &node_name, intake)?,
+                None => trinity_ingest::kafka::start(source, intake)?,
+            };
+            endpoints.push(Endpoint { name: source.name.clone(), kind: "source", status: started.status().clone() });
+            let pump = Pump::new(&source.name, handle.clone(), metadata.clone(), pumps_stopped.clone());
+            pumps.push(tokio::spawn(pump.run(intakes)));
+            sources.push(started);
+        }
+        let api = Api {
+            definitions,
+            node: handle.clone(),
+            node_name,
+            body_max: config.server.body_max,
+            lifecycle_events: config.engine.lifecycle_events,
+            analytics,
+            decoders,
+            endpoints,
+            metrics,
+            host: config.server.host.clone(),
+            stopping: stopping.clone(),
+        };
+        let server = tokio::spawn(serve(listener, rest::router(Arc::new(api)), stopping.clone()));
+        tracing::info!(%address, shards = config.engine.shards, "the node is up");
+        Ok(App {
+            address,
+            handle,
+            node,
+            metadata,
+            sources,
+            pumps,
+            outlet,
+            measurements,
+            server,
+            stopping,
+            pumps_stopped,
+            outlet_stopped,
+        })
+    }
+
+    /// Where the API listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The way to the shards.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Stops everything in order: nothing new, what is under way to its end, all of it on the disk.
+    pub async fn stop(mut self) {
+        tracing::info!("the node stops");
+        self.stopping.cancel();
+        let sources = self.sources.drain(..).map(Source::stop);
+        if tokio::time::timeout(SOURCES_PATIENCE, futures::future::join_all(sources)).await.is_err() {
+            tracing::warn!("a source did not stop in time; its broker delivers again what was not acknowledged");
+        }
+        self.pumps_stopped.cancel();
+        for pump in self.pumps {
+            join(pump, "a pump").await;
+        }
+        if tokio::time::timeout(REQUESTS_PATIENCE, &mut self.server).await.is_err() {
+            self.server.abort();
+        }
+        self.outlet_stopped.cancel();
+        join(self.outlet, "the outlet").await;
+        self.node.drain().await;
+        join(self.measurements, "the analytics").await;
+        self.metadata.close().await;
+        tracing::info!("the node has stopped");
+    }
+}
+
+async fn join(task: JoinHandle<()>, what: &str) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, what, "failed");
+    }
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, stopping: CancellationToken) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the API has ended");
+    }
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, AppError> {
+    let host = config.server.host.trim_matches(['[', ']']);
+    TcpListener::bind((host, config.server.port)).await.map_err(|error| unable_to_listen(config, error))
+}
+
+fn unable_to_listen(config: &Config, error: std::io::Error) -> AppError {
+    AppError::Listen { host: config.server.host.clone(), port: config.server.port, error }
+}
+
+async fn open_metadata(config: &Config) -> Result<Metadata, MetadataError> {
+    let path = config.secret_key_path();
+    let key = config.secrets.key.as_deref().map_or(KeySource::File(&path), KeySource::Given);
+    let connections = config.database.pool_size.saturating_add(config.database.max_overflow);
+    Metadata::open(&config.database_path(), connections, key).await
+}
+
+fn node_options(config: &Config) -> NodeOptions {
+    let egress = Egress {
+        deny_private: config.egress.deny_private,
+        allow_loopback: config.is_loopback(),
+        allow: config.egress.allow.clone().into(),
+    };
+    NodeOptions { shards: config.engine.shards, egress, ..NodeOptions::in_directory(config.journal_path()) }
+}
+
+/// As `match.type` of a sink writes it.
+fn pattern(text: &str) -> TypePattern {
+    match text.strip_suffix('*') {
+        Some(prefix) => TypePattern::Prefix(prefix.into()),
+        None => TypePattern::Exact(text.into()),
+    }
+}
+
+fn decoders(sources: &[SourceConfig]) -> Result<BTreeMap<String, Decoder>, ConfigError> {
+    sources.iter().map(|source| Ok((source.name.clone(), Decoder::new(source)?))).collect()
+}

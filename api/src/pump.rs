@@ -1,0 +1,161 @@
+//! From a source to the shards and back: events are handed over in order, dead letters stored, and only then the source
+//! may acknowledge.
+
+use std::collections::VecDeque;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use trinity_actors::handle::{Handle, Lane, Lost, Refused};
+use trinity_engine::input::{Origin, SourceEvent};
+use trinity_ingest::source::{Intake, Receipts, Rejected};
+
+use crate::metadata::Metadata;
+
+/// Batches that are on their way to a commit. How many events may be is the node's to say.
+const UNDER_WAY_MAX: usize = 256;
+/// How long to wait before a second try, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Tells when all of a batch is durable.
+type Durable = Pin<Box<dyn Future<Output = Result<(), Lost>> + Send>>;
+
+/// What a batch needs until it is durable.
+struct Batch {
+    events: Vec<SourceEvent>,
+    receipts: Receipts,
+    /// Once it was submitted.
+    durable: Option<Durable>,
+}
+
+/// Moves what one source hands over, until that ends or `stopped`.
+pub(crate) struct Pump {
+    name: Arc<str>,
+    node: Handle,
+    metadata: Arc<Metadata>,
+    stopped: CancellationToken,
+    lane: Lane,
+    /// In the order in which they came.
+    under_way: VecDeque<Batch>,
+}
+
+impl Pump {
+    pub fn new(name: &str, node: Handle, metadata: Arc<Metadata>, stopped: CancellationToken) -> Pump {
+        let lane = node.lane();
+        Pump { name: name.into(), node, metadata, stopped, lane, under_way: VecDeque::new() }
+    }
+
+    /// Ends when the source has ended and all it handed over is durable, or when `stopped`: what is not acknowledged then,
+    /// the broker delivers again.
+    pub async fn run(mut self, mut intakes: mpsc::Receiver<Intake>) {
+        let stopped = self.stopped.clone();
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            () = self.move_all(&mut intakes) => {}
+        }
+    }
+
+    async fn move_all(&mut self, intakes: &mut mpsc::Receiver<Intake>) {
+        let mut open = true;
+        while open || !self.under_way.is_empty() {
+            tokio::select! {
+                // What is durable first: it frees the source.
+                biased;
+                durable = first_durable(&mut self.under_way) => self.settle(durable).await,
+                intake = intakes.recv(), if open && self.under_way.len() < UNDER_WAY_MAX => match intake {
+                    Some(intake) => self.take(intake).await,
+                    None => open = false,
+                },
+            }
+        }
+    }
+
+    async fn take(&mut self, intake: Intake) {
+        if !intake.dead_letters.is_empty() {
+            self.store(&intake.dead_letters, &intake.receipts).await;
+        }
+        if !intake.events.is_empty() {
+            self.under_way.push_back(Batch { events: intake.events, receipts: intake.receipts, durable: None });
+            self.submit_from(self.under_way.len() - 1).await;
+        }
+    }
+
+    /// Stores dead letters, however long that takes: before it there is no receipt.
+    async fn store(&mut self, rejected: &[Rejected], receipts: &Receipts) {
+        let letters: Vec<_> = rejected.iter().map(|rejected| &rejected.letter).collect();
+        let mut pause = PAUSE.0;
+        while let Err(error) = self.metadata.keep_dead_letters(&letters).await {
+            tracing::error!(source = %self.name, %error, "dead letters can't be stored; trying again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+        receipts.durable(rejected.iter().map(|rejected| rejected.token).collect());
+    }
+
+    /// Submits all batches from that one on, in order.
+    async fn submit_from(&mut self, first: usize) {
+        let mut at = first;
+        let mut pause = PAUSE.0;
+        while at < self.under_way.len() {
+            let batch = &mut self.under_way[at];
+            match self.lane.submit(batch.events.clone()).await {
+                Ok(admitted) => {
+                    batch.durable = Some(Box::pin(admitted.durable()));
+                    at += 1;
+                    pause = PAUSE.0;
+                }
+                Err(refused) => {
+                    if refused == Refused::Lost {
+                        self.begin_again();
+                        at = 0;
+                    } else {
+                        tracing::warn!(source = %self.name, %refused, "the node does not take events; trying again");
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE.1);
+                }
+            }
+        }
+    }
+
+    /// The first batch has its answer: it is durable and the source may acknowledge it, or it was lost.
+    async fn settle(&mut self, durable: Result<(), Lost>) {
+        match durable {
+            Ok(()) => {
+                if let Some(batch) = self.under_way.pop_front() {
+                    batch.receipts.durable(batch.events.iter().map(|event| event.token).collect());
+                }
+            }
+            Err(Lost) => {
+                self.begin_again();
+                self.submit_from(0).await;
+            }
+        }
+    }
+
+    /// A part of what was submitted is lost: all that is not known to be durable has to go again, in the same order. The
+    /// shards that have committed their part already recognise it.
+    fn begin_again(&mut self) {
+        tracing::warn!(source = %self.name, batches = self.under_way.len(), "a shard failed; handing its events over again");
+        self.lane = self.node.lane();
+        for batch in &mut self.under_way {
+            batch.durable = None;
+            for event in &mut batch.events {
+                if let Origin::Key { redelivered, .. } = &mut event.origin {
+                    *redelivered = true;
+                }
+            }
+        }
+    }
+}
+
+/// The answer of the first batch. Dropped before it came, it can be asked for again.
+async fn first_durable(under_way: &mut VecDeque<Batch>) -> Result<(), Lost> {
+    match under_way.front_mut().and_then(|batch| batch.durable.as_mut()) {
+        Some(durable) => durable.await,
+        None => pending().await,
+    }
+}

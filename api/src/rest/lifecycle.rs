@@ -1,0 +1,185 @@
+//! Lifecycle CloudEvents: a view of recorded history, with emitted events in between, in order of publication.
+
+use trinity_engine::execution::error_value;
+use trinity_engine::history::{Fact, HistoryEvent};
+use trinity_engine::ids::ExecutionId;
+use trinity_engine::time::Timestamp;
+use trinity_engine::value::{Map, Value};
+
+use super::history::task_pointer;
+use super::respond::object;
+use crate::library::Definition;
+
+/// Beginning of the types of lifecycle events.
+const PREFIX: &str = "io.serverlessworkflow.";
+
+/// Which events are wanted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    /// A type, or the beginning of one with `*` at its end.
+    pub event_type: Option<String>,
+    /// Whether lifecycle events are published at all.
+    pub lifecycle: bool,
+}
+
+impl Filter {
+    fn accepts(&self, event_type: &str) -> bool {
+        (self.lifecycle || !event_type.starts_with(PREFIX))
+            && match self.event_type.as_deref() {
+                None => true,
+                Some(wanted) => match wanted.strip_suffix('*') {
+                    Some(prefix) => event_type.starts_with(prefix),
+                    None => event_type == wanted,
+                },
+            }
+    }
+}
+
+/// The events that a record of one execution published, each with its number in the record. `place` makes ids of them: the
+/// journal never changes, so they stay the same whenever they are read.
+pub(super) fn events(
+    execution: ExecutionId,
+    history: &[HistoryEvent],
+    definition: &Definition,
+    place: &str,
+    filter: &Filter,
+) -> Vec<(u32, Value)> {
+    let mut view = View { execution, definition, place, filter, number: 0, events: Vec::new() };
+    for event in history {
+        view.fact(event);
+    }
+    view.events
+}
+
+struct View<'a> {
+    execution: ExecutionId,
+    definition: &'a Definition,
+    place: &'a str,
+    filter: &'a Filter,
+    number: u32,
+    events: Vec<(u32, Value)>,
+}
+
+impl View<'_> {
+    fn fact(&mut self, event: &HistoryEvent) {
+        let at = event.time;
+        match (&event.fact, event.task.is_none()) {
+            (Fact::Created { .. }, _) => {
+                self.workflow("started", at, "startedAt", |view| Some(("definition", view.identity())));
+            }
+            (Fact::Started { .. }, _) => {
+                self.task("created", event, "createdAt", None);
+                self.task("started", event, "startedAt", None);
+            }
+            (Fact::Completed { .. }, true) => {
+                let uri = format!("/api/v1/executions/{}", self.execution);
+                self.workflow("completed", at, "completedAt", |_| Some(("outputUri", Value::from(uri.as_str()))));
+            }
+            (Fact::Completed { .. }, false) => {
+                let uri = format!("/api/v1/executions/{}/history", self.execution);
+                self.task("completed", event, "completedAt", Some(("outputUri", Value::from(uri))));
+            }
+            (Fact::Faulted { error }, true) => {
+                self.workflow("faulted", at, "faultedAt", |_| Some(("error", error_value(error))));
+            }
+            (Fact::Faulted { error }, false) => {
+                self.task("faulted", event, "faultedAt", Some(("error", error_value(error))));
+            }
+            (Fact::Retried { .. }, _) => self.task("retried", event, "retriedAt", None),
+            (Fact::Cancelled, true) => self.workflow("cancelled", at, "cancelledAt", |_| None),
+            (Fact::Cancelled, false) => self.task("cancelled", event, "cancelledAt", None),
+            (Fact::Suspended, true) => self.workflow("suspended", at, "suspendedAt", |_| None),
+            (Fact::Suspended, false) => self.task("suspended", event, "suspendedAt", None),
+            (Fact::Resumed, true) => self.workflow("resumed", at, "resumedAt", |_| None),
+            (Fact::Resumed, false) => self.task("resumed", event, "resumedAt", None),
+            (Fact::CorrelationStarted, _) => self.workflow("correlation-started", at, "startedAt", |_| None),
+            (Fact::CorrelationCompleted { keys }, _) => {
+                self.workflow("correlation-completed", at, "completedAt", |_| Some(("correlationKeys", keys.clone())));
+            }
+            (Fact::Emitted { event }, _) => {
+                let number = self.next();
+                if self.filter.accepts(event.get("type").and_then(Value::as_str).unwrap_or_default()) {
+                    self.events.push((number, event.clone()));
+                }
+            }
+            // The DSL has no event for them.
+            (Fact::Waiting { .. } | Fact::Skipped, _) => {}
+        }
+    }
+
+    fn next(&mut self) -> u32 {
+        self.number += 1;
+        self.number - 1
+    }
+
+    fn workflow(
+        &mut self,
+        name: &str,
+        at: Timestamp,
+        time_key: &str,
+        more: impl FnOnce(&Self) -> Option<(&'static str, Value)>,
+    ) {
+        let more = |view: &Self| {
+            let mut data = Map::new();
+            data.insert("name", Value::from(view.qualified_name()));
+            add(&mut data, more(view));
+            data
+        };
+        self.publish(&format!("workflow.{name}"), at, time_key, more);
+    }
+
+    fn task(&mut self, name: &str, event: &HistoryEvent, time_key: &str, more: Option<(&'static str, Value)>) {
+        let data = |view: &Self| {
+            let mut data = Map::new();
+            data.insert("workflow", Value::from(view.qualified_name()));
+            data.insert("task", Value::from(task_pointer(event, Some(&view.definition.plan))));
+            add(&mut data, more);
+            data
+        };
+        self.publish(&format!("task.{name}"), event.time, time_key, data);
+    }
+
+    fn publish(&mut self, name: &str, at: Timestamp, time_key: &str, data: impl FnOnce(&Self) -> Map) {
+        let number = self.next();
+        let event_type = format!("{PREFIX}{name}.v1");
+        if !self.filter.accepts(&event_type) {
+            return;
+        }
+        let mut data = data(self);
+        data.insert(time_key, Value::from(at.to_rfc3339()));
+        let version = &self.definition.version;
+        let source = format!("/{}/{}/{}", version.namespace, version.name, version.version);
+        let event = object([
+            ("specversion", Value::from("1.0")),
+            ("id", Value::from(format!("{}.{number}", self.place))),
+            ("source", Value::from(source)),
+            ("type", Value::from(event_type)),
+            ("subject", Value::from(self.execution.to_string())),
+            ("time", Value::from(at.to_rfc3339())),
+            ("datacontenttype", Value::from("application/json")),
+            ("data", Value::Object(data)),
+        ]);
+        self.events.push((number, event));
+    }
+
+    /// `{name}-{id}.{namespace}`, as the DSL names instances.
+    fn qualified_name(&self) -> String {
+        let version = &self.definition.version;
+        format!("{}-{}.{}", version.name, self.execution, version.namespace)
+    }
+
+    fn identity(&self) -> Value {
+        let version = &self.definition.version;
+        object([
+            ("name", Value::from(version.name.as_str())),
+            ("namespace", Value::from(version.namespace.as_str())),
+            ("version", Value::from(version.version.as_str())),
+        ])
+    }
+}
+
+fn add(data: &mut Map, member: Option<(&'static str, Value)>) {
+    if let Some((key, value)) = member {
+        data.insert(key, value);
+    }
+}

@@ -1,0 +1,9 @@
+//! The API as its clients meet it: a whole node in a folder of its own, asked over HTTP.
+
+mod dead_letters;
+mod events;
+mod executions;
+mod node;
+mod secrets;
+mod server;
+mod workflows;

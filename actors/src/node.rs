@@ -419,3 +419,7 @@ impl State {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

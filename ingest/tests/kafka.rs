@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::sync::mpsc;
 use trinity_engine::input::{Origin, SourceEvent};
@@ -184,20 +185,72 @@ async fn headers_tombstones_and_bad_payloads() {
         producer.send(record, WAIT).await.expect("delivered");
     }
     let (source, mut intakes) = start(&brokers, &topic, "");
-    let (mut events, mut letters) = (Vec::new(), Vec::new());
-    while events.len() + letters.len() < 4 {
+    let mut events = Vec::new();
+    while events.len() < 3 {
         let intake = next(&mut intakes).await;
-        let rejected = intake.dead_letters.iter().map(|rejected| rejected.token);
-        intake.receipts.durable(intake.events.iter().map(|event| event.token).chain(rejected).collect());
+        assert!(intake.dead_letters.is_empty(), "they have a topic");
+        intake.receipts.durable(intake.events.iter().map(|event| event.token).collect());
         events.extend(intake.events);
-        letters.extend(intake.dead_letters);
     }
     assert_eq!((events[0].event.id.as_str(), events[0].event.event_type.as_str()), ("e1", "own"));
     assert_eq!((events[1].event.data.as_ref(), events[1].event.subject.as_deref()), (None, Some("k")));
     assert_eq!(number(&events[2]), 2, "what follows a bad message is not held up");
-    let letter = &letters[0].letter;
-    assert_eq!((letter.payload.as_deref(), letter.place), (Some(b"{broken".as_slice()), Some((0, 2))));
-    assert_eq!(letter.headers, [("h".to_owned(), bytes::Bytes::from("v"))]);
+    let end = tokio::time::Instant::now() + WAIT;
+    while source.status().acknowledged.get() < 4 {
+        assert!(tokio::time::Instant::now() < end, "acknowledged in time, the dead letter too");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    source.stop().await;
+    let letter = read_one(&brokers, &format!("{topic}.dlq")).await;
+    assert_eq!((letter.payload(), letter.key()), (Some(b"{broken".as_slice()), Some(b"k".as_slice())));
+    let headers: Vec<(String, String)> = letter
+        .headers()
+        .expect("headers")
+        .iter()
+        .map(|header| (header.key.into(), String::from_utf8_lossy(header.value.expect("a value")).into()))
+        .collect();
+    let value = |name: &str| headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+    assert_eq!((value("h"), value("trinity-topic"), value("trinity-source")), (Some("v"), Some(&*topic), Some("s")));
+    assert_eq!((value("trinity-partition"), value("trinity-offset")), (Some("0"), Some("2")));
+    assert_eq!(value("trinity-stage"), Some("decode"));
+    assert!(value("trinity-reason").is_some_and(|reason| !reason.is_empty()), "{headers:?}");
+}
+
+/// The first message of a topic.
+async fn read_one(brokers: &str, topic: &str) -> OwnedMessage {
+    let consumer: StreamConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", unique())
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .expect("a consumer");
+    consumer.subscribe(&[topic]).expect("subscribed");
+    tokio::time::timeout(WAIT, consumer.recv()).await.expect("in time").expect("a message").detach()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_no_topic_takes_goes_to_the_node() {
+    let Some(brokers) = brokers() else { return };
+    let topic = unique() + ".dlq"; // letters of dead letters have no topic
+    produce(&producer(&brokers), &topic, 0..1).await;
+    producer(&brokers).send(FutureRecord::<str, str>::to(&topic).payload("{"), WAIT).await.expect("delivered");
+    let (source, mut intakes) = start(&brokers, &topic, "");
+    let (mut events, mut letters) = (Vec::new(), Vec::new());
+    while events.len() + letters.len() < 2 {
+        let intake = next(&mut intakes).await;
+        intake.receipts.durable(intake.events.iter().map(|event| event.token).collect());
+        events.extend(intake.events);
+        letters.extend(intake.dead_letters.into_iter().map(|rejected| (rejected, intake.receipts.clone())));
+    }
+    let (rejected, receipts) = &letters[0];
+    assert_eq!(rejected.letter.payload.as_deref(), Some(b"{".as_slice()));
+    let end = tokio::time::Instant::now() + WAIT;
+    while source.status().acknowledged.get() < 1 {
+        assert!(tokio::time::Instant::now() < end, "the event is acknowledged in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(source.status().acknowledged.get(), 1, "the letter waits for its receipt");
+    receipts.durable(vec![rejected.token]);
     source.stop().await;
 }
 

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `lexer`, `parser`, `ast` | text to tokens to a syntax tree, names resolved |
 //! | `evaluate` | the evaluator: outputs are handed on one by one, with paths where they are asked for |
+//! | `direct` | the short way for filters with one output |
 //! | `paths` | reading and writing by path, assignment |
 //! | `arithmetic` | operators |
 //! | `builtins`, `prelude` | functions in Rust and in jq |
@@ -17,6 +18,7 @@ mod arithmetic;
 mod ast;
 mod builtins;
 mod dates;
+mod direct;
 mod evaluate;
 mod lexer;
 mod parser;
@@ -46,6 +48,8 @@ pub struct Expression(Arc<Compiled>);
 struct Compiled {
     source: EcoString,
     ast: Ast,
+    /// Whether it can go the short way.
+    direct: bool,
 }
 
 impl std::fmt::Debug for Expression {
@@ -101,6 +105,14 @@ pub struct EvaluateError {
 }
 
 impl EvaluateError {
+    fn of(stop: Stop) -> EvaluateError {
+        match stop {
+            Stop::Error(value) => EvaluateError { thrown: Some(value), limit: None },
+            Stop::Break(_) | Stop::Enough => EvaluateError { thrown: None, limit: None },
+            Stop::Limit(limit) => EvaluateError { thrown: None, limit: Some(limit) },
+        }
+    }
+
     /// jq's text, or the name of the limit that was reached.
     #[must_use]
     pub fn message(&self) -> String {
@@ -127,7 +139,8 @@ impl Expression {
     pub fn compile(source: &str, variables: &[EcoString]) -> Result<Expression, SyntaxError> {
         let known = |signature: &str| builtins::is_known(signature);
         let ast = parser::Parser::new(source, variables, &known)?.program()?;
-        Ok(Expression(Arc::new(Compiled { source: source.into(), ast })))
+        let direct = direct::is_direct(&ast);
+        Ok(Expression(Arc::new(Compiled { source: source.into(), ast, direct })))
     }
 
     /// The first output on `input`; `null` when there is none.
@@ -135,8 +148,16 @@ impl Expression {
     /// # Errors
     /// What the program threw, or the limit that it reached.
     pub fn evaluate(&self, input: &Value, cx: &Context<'_>) -> Result<Value, EvaluateError> {
+        if self.0.direct {
+            return self.direct(input, cx);
+        }
         let outputs = self.evaluate_all(input, cx, 1)?;
         Ok(outputs.into_iter().next().unwrap_or_default())
+    }
+
+    fn direct(&self, input: &Value, cx: &Context<'_>) -> Result<Value, EvaluateError> {
+        let output = Machine::new(cx).direct(&self.0.ast, input);
+        output.map(std::borrow::Cow::into_owned).map_err(EvaluateError::of)
     }
 
     /// The first `max` outputs on `input`.
@@ -144,6 +165,9 @@ impl Expression {
     /// # Errors
     /// What the program threw, or the limit that it reached.
     pub fn evaluate_all(&self, input: &Value, cx: &Context<'_>, max: usize) -> Result<Vec<Value>, EvaluateError> {
+        if self.0.direct && max > 0 {
+            return Ok(vec![self.direct(input, cx)?]);
+        }
         let mut outputs = Vec::new();
         let stop = Machine::new(cx).run(&self.0.ast, input, &mut |value| {
             outputs.push(value);
@@ -151,9 +175,7 @@ impl Expression {
         });
         match stop {
             Ok(()) | Err(Stop::Enough) => Ok(outputs),
-            Err(Stop::Error(value)) => Err(EvaluateError { thrown: Some(value), limit: None }),
-            Err(Stop::Break(_)) => Err(EvaluateError { thrown: None, limit: None }),
-            Err(Stop::Limit(limit)) => Err(EvaluateError { thrown: None, limit: Some(limit) }),
+            Err(stop) => Err(EvaluateError::of(stop)),
         }
     }
 

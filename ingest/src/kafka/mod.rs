@@ -2,7 +2,10 @@
 //!
 //! Back-pressure: with too many unacknowledged messages, or no room at the pump, the partitions are paused; the consumer is
 //! polled all the same, so that it stays in its group.
+//!
+//! What can't be decoded goes to the topic `<topic>.dlq`, and to the node only when that fails.
 
+mod dead_letters;
 mod tracker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use trinity_engine::input::{Origin, SourceEvent};
 use trinity_engine::time::Timestamp;
 
+use dead_letters::DeadLetters;
 use tracker::Tracker;
 
 use crate::config::{ConfigError, From, KafkaConfig, SourceConfig};
@@ -55,6 +59,7 @@ pub fn start(config: &SourceConfig, intake: mpsc::Sender<Intake>) -> Result<Sour
     let (receipts, durable) = Receipts::channel();
     let mut worker = Worker {
         decoder: Decoder::new(config)?,
+        dead_letters: DeadLetters::new(&kafka),
         batch: Batch::default(),
         paused: false,
         jammed_since: None,
@@ -153,6 +158,7 @@ struct Batch {
 struct Worker {
     consumer: BaseConsumer<Watcher>,
     decoder: Decoder,
+    dead_letters: DeadLetters,
     status: Arc<Status>,
     /// What the pump has not taken yet.
     batch: Batch,
@@ -245,7 +251,8 @@ impl Worker {
                     }
                     Err(failure) => {
                         let letter = DeadLetter::new(self.decoder.name(), &message, now, failure);
-                        self.batch.dead_letters.push(Rejected { letter, token });
+                        self.status.dead_lettered.add(1);
+                        self.batch.dead_letters.extend(self.dead_letters.send(Rejected { letter, token }));
                     }
                 }
                 true
@@ -259,13 +266,10 @@ impl Worker {
         if events.is_empty() && dead_letters.is_empty() {
             return;
         }
-        let counts = (events.len(), dead_letters.len());
+        let count = events.len();
         let source = self.decoder.name().clone();
         match self.intake.try_send(Intake { source, events, dead_letters, receipts: self.receipts.clone() }) {
-            Ok(()) => {
-                self.status.accepted.add(counts.0);
-                self.status.dead_lettered.add(counts.1);
-            }
+            Ok(()) => self.status.accepted.add(count),
             Err(TrySendError::Full(intake) | TrySendError::Closed(intake)) => {
                 self.batch = Batch { events: intake.events, dead_letters: intake.dead_letters };
             }
@@ -274,10 +278,13 @@ impl Worker {
 
     /// Takes receipts and stores how far the partitions are done.
     fn advance(&mut self) {
+        let (written, refused) = self.dead_letters.answered();
+        self.batch.dead_letters.extend(refused);
         let mut tracker = self.consumer.context().tracker();
         while let Ok(tokens) = self.durable.try_recv() {
             tracker.durable(&tokens);
         }
+        tracker.durable(&written);
         let (done, count) = tracker.advance();
         drop(tracker);
         for place in done {
@@ -292,9 +299,9 @@ impl Worker {
     /// Before the end: waits for the receipts of what was handed on, and commits.
     fn wind_up(&mut self) {
         let end = Instant::now() + STOP_WAIT;
-        let unsent = self.batch.events.len() + self.batch.dead_letters.len();
         let asked = *self.stopped.borrow();
-        while asked && self.consumer.context().tracker().waiting() > unsent && Instant::now() < end {
+        let unsent = |batch: &Batch| batch.events.len() + batch.dead_letters.len();
+        while asked && self.consumer.context().tracker().waiting() > unsent(&self.batch) && Instant::now() < end {
             self.advance();
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -1,6 +1,7 @@
 //! What both storages promise alike.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -161,6 +162,37 @@ fn a_block_longer_than_a_segment_gets_one_of_its_length() {
             journal.append(world.time(), &batches).expect("appended");
         }
         world.check(&journal.reader());
+    });
+}
+
+#[test]
+fn a_list_made_while_executions_end_has_each_of_them_once() {
+    on_each_storage(|storage| {
+        let (mut journal, _) = open(&storage);
+        let mut world = World::new();
+        let ops = (0..60).map(|at| Op::Begin { shard: at % 3, definition: 1, phase: Phase::Waiting }).collect();
+        let batches = world.commit(&commit(ops));
+        journal.append(world.time(), &batches).expect("appended");
+        let ids: Vec<_> = world.stored.keys().rev().copied().collect();
+        let reader = journal.reader();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let lister = scope.spawn(|| {
+                let mut lists = 0;
+                while (!done.load(Ordering::Acquire) && lists < 100_000) || lists == 0 {
+                    let page = reader.list(&ListQuery { limit: usize::MAX, ..ListQuery::default() }).expect("a list");
+                    assert!(page.items.iter().map(|item| item.id).eq(ids.iter().copied()), "{:?}", page.items);
+                    lists += 1;
+                }
+            });
+            for _ in 0..60 {
+                let batches = world.commit(&commit(vec![Op::GoOn { which: index(0), phase: Phase::Completed }]));
+                journal.append(world.time(), &batches).expect("appended");
+            }
+            done.store(true, Ordering::Release);
+            lister.join().expect("every list is whole");
+        });
+        world.check(&reader);
     });
 }
 

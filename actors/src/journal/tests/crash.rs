@@ -115,6 +115,32 @@ fn after_failed_syncs_the_same_batches_go_to_a_new_segment_and_are_served_once()
 }
 
 #[test]
+fn what_was_cut_never_comes_back_behind_a_block_of_the_same_length() {
+    let disk = MemoryDisk::new();
+    let relaxed = Options { durability: Durability::Relaxed, ..options() };
+    let (mut journal, _) = Journal::open(Storage::Memory(disk.clone()), relaxed.clone()).expect("opened");
+    let own = Commit { ops: vec![Op::Own { shard: 1 }], millis: 3, back: false, snapshots: Vec::new() };
+    let mut world = World::new();
+    let mut kept = world.clone();
+    for at in 0..3 {
+        let batches = world.commit(&own);
+        journal.append(world.time(), &batches).expect("appended");
+        if at == 0 {
+            kept = world.clone();
+        }
+    }
+    // The first block is synced with its segment; of the other two the disk stored only the later one.
+    let crashed = disk.crashed_keeping(|_, number| number == 1);
+    let (mut reopened, recovery) = Journal::open(Storage::Memory(crashed.clone()), relaxed).expect("opened");
+    kept.check_recovery(&recovery);
+    let batches = kept.commit(&own);
+    reopened.append(kept.time(), &batches).expect("appended");
+    reopened.sync().expect("synced");
+    let (_, recovery) = open(&Storage::Memory(crashed.copy()));
+    kept.check_recovery(&recovery);
+}
+
+#[test]
 fn an_append_that_failed_for_good_may_be_there_after_a_crash_but_never_in_part() {
     let (disk, without, _) = last_unsynced(&[begin(), begin(), begin()]);
     let (reopened, recovery) = open(&Storage::Memory(disk));

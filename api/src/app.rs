@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trinity_actors::call::Egress;
 use trinity_actors::handle::Handle;
+use trinity_actors::journal;
 use trinity_actors::node::{Node, NodeOptions, Outlets, StartError};
 use trinity_analytics::{Analytics, AnalyticsError, Retention};
 use trinity_engine::shard::TypePattern;
@@ -18,7 +19,7 @@ use trinity_ingest::config::{ConfigError, SourceConfig};
 use trinity_ingest::mapping::Decoder;
 use trinity_ingest::source::{CHANNEL_CAPACITY, Source};
 
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::library::Definitions;
 use crate::measure;
 use crate::metadata::{KeySource, Metadata, MetadataError};
@@ -227,7 +228,15 @@ fn node_options(config: &Config) -> NodeOptions {
         allow_loopback: config.is_loopback(),
         allow: config.egress.allow.clone().into(),
     };
-    NodeOptions { shards: config.engine.shards, egress, ..NodeOptions::in_directory(config.journal_path()) }
+    let journal = journal::Options {
+        durability: match config.engine.durability {
+            Durability::Sync => journal::Durability::Sync,
+            Durability::Relaxed => journal::Durability::Relaxed,
+        },
+        retention: journal::Retention { age: config.engine.retention.age(), bytes: config.engine.retention.bytes() },
+        ..journal::Options::default()
+    };
+    NodeOptions { shards: config.engine.shards, egress, journal, ..NodeOptions::in_directory(config.journal_path()) }
 }
 
 /// As `match.type` of a sink writes it.

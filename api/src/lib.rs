@@ -18,3 +18,4 @@ pub mod metadata;
 mod outlet;
 mod pump;
 pub mod rest;
+mod units;

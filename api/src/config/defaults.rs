@@ -1,7 +1,8 @@
 //! Every default. The schema tells editors the same, which a test compares.
 
 use super::{
-    Analytics, Database, Durability, Egress, Engine, Log, LogFormat, LogHandler, Logging, Logs, Server, TimeSeries,
+    Analytics, Database, Durability, Egress, Engine, Log, LogFormat, LogHandler, Logging, Logs, Retention, Server,
+    TimeSeries,
 };
 
 impl Default for Server {
@@ -30,6 +31,7 @@ impl Default for Engine {
             durability: Durability::Sync,
             lifecycle_events: true,
             log: Log::Embedded,
+            retention: Retention::default(),
         }
     }
 }

@@ -14,9 +14,12 @@ mod tests;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use trinity_ingest::config::{SinkConfig, SourceConfig};
+
+use crate::units;
 
 pub use finding::Finding;
 pub use read::{Loaded, Rejected, looks_like_config, read, read_file};
@@ -167,6 +170,32 @@ pub struct Engine {
     pub lifecycle_events: bool,
     /// Where the journal lies.
     pub log: Log,
+    /// What of the journal may be dropped.
+    pub retention: Retention,
+}
+
+/// `engine.retention`: what is older or beyond the size may be dropped; nothing by default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Such as `30d`.
+    pub age: Option<String>,
+    /// Such as `50GiB`.
+    pub size: Option<String>,
+}
+
+impl Retention {
+    /// The age, if it is one.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.age.as_deref().and_then(units::span)
+    }
+
+    /// The size in bytes, if it is one.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        self.size.as_deref().and_then(units::bytes)
+    }
 }
 
 /// When something counts as written.

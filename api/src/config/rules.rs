@@ -6,7 +6,7 @@ use serde_json::Value;
 use trinity_ingest::config::ConfigError;
 
 use super::finding::{Finding, NO_EFFECT, NOT_ALLOWED, UNPROTECTED, UNSUPPORTED};
-use super::{Config, Durability, Log, Logs, TimeSeries, shape, sqlite_path};
+use super::{Config, Log, Logs, TimeSeries, shape, sqlite_path};
 use crate::metadata::seal;
 
 /// Appends what is wrong with `config`, which was read from `value`.
@@ -19,7 +19,24 @@ pub(super) fn check(config: &Config, value: &Value, findings: &mut Vec<Finding>)
     {
         findings.push(Finding::error(NOT_ALLOWED, "/secrets/key", format!("secrets.key {problem}")));
     }
+    retention(config, findings);
     endpoints(config, value, findings);
+}
+
+fn retention(config: &Config, findings: &mut Vec<Finding>) {
+    let retention = &config.engine.retention;
+    if let Some(age) = &retention.age
+        && retention.age().is_none_or(|age| age.is_zero())
+    {
+        let message = format!("engine.retention.age can't be \"{age}\"");
+        findings.push(Finding::error(NOT_ALLOWED, "/engine/retention/age", message).hint("12h or 30d, say"));
+    }
+    if let Some(size) = &retention.size
+        && retention.bytes().is_none_or(|bytes| bytes == 0)
+    {
+        let message = format!("engine.retention.size can't be \"{size}\"");
+        findings.push(Finding::error(NOT_ALLOWED, "/engine/retention/size", message).hint("500MB or 50GiB, say"));
+    }
 }
 
 fn protection(config: &Config, findings: &mut Vec<Finding>) {
@@ -65,10 +82,6 @@ fn unsupported(config: &Config, findings: &mut Vec<Finding>) {
     }
     if let Logs::Elasticsearch(_) = config.analytics.logs {
         refuse("/analytics/logs/elasticsearch", "Elasticsearch");
-    }
-    if config.engine.durability == Durability::Relaxed {
-        let message = "engine.durability: relaxed has no effect in this version: every commit is on the disk first";
-        findings.push(Finding::warning(NO_EFFECT, "/engine/durability", message));
     }
     if config.redis.is_some() {
         let message = "redis has no effect in this version: the cache is in the process";

@@ -231,6 +231,15 @@ fn what_this_version_can_not_do_is_refused() {
 }
 
 #[test]
+fn retention_is_written_with_units() {
+    let config = config("engine: { retention: { age: 30d, size: 50GiB } }", &[]);
+    assert_eq!(config.engine.retention.age(), Some(std::time::Duration::from_secs(30 * 86_400)));
+    assert_eq!(config.engine.retention.bytes(), Some(50 << 30));
+    let shown = load("engine: { retention: { age: soon } }", &[]).expect_err("no age").render(false);
+    assert!(shown.contains("engine.retention.age can't be \"soon\"") && shown.contains(":1:31"), "{shown}");
+}
+
+#[test]
 fn text_that_is_no_yaml_is_shown_in_place() {
     let shown = load("server: [", &[]).expect_err("broken").render(false);
     assert!(shown.starts_with("error[TRN0101]") && shown.contains("trinity.config.yml:"), "{shown}");

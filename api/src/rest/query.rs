@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use trinity_engine::definition::{duration, nearest};
+use trinity_engine::definition::nearest;
 use trinity_engine::time::Timestamp;
 
 use super::problem::Problem;
+use crate::units;
 
 /// Items of a page, unless asked otherwise.
 const LIMIT: usize = 100;
@@ -79,7 +80,7 @@ impl Query {
     /// A span of time.
     pub fn span(&self, key: &str) -> Result<Option<Duration>, Problem> {
         let Some(text) = self.get(key) else { return Ok(None) };
-        span(text).map(Some).ok_or_else(|| {
+        units::span(text).map(Some).ok_or_else(|| {
             Problem::query(key, format!("{key} must be a span of time such as 500ms, 30s, 2m or PT30S, not \"{text}\""))
         })
     }
@@ -105,42 +106,9 @@ pub(super) fn cursor(list: &str, place: impl std::fmt::Display) -> String {
     URL_SAFE_NO_PAD.encode(format!("{list}:{place}"))
 }
 
-/// `500ms`, `30s`, `2m`, `1h`, or ISO 8601; a bare number counts seconds.
-fn span(text: &str) -> Option<Duration> {
-    if text.starts_with('P') {
-        let micros = duration::parse_iso8601(text).ok()?.nominal_micros();
-        return Some(Duration::from_micros(micros));
-    }
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        _ => return None,
-    };
-    let number: f64 = number.parse().ok()?;
-    Duration::try_from_secs_f64(number * seconds).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_as_people_write_them() {
-        let millis = |text: &str| span(text).map(|span| span.as_millis());
-        assert_eq!(millis("500ms"), Some(500));
-        assert_eq!(millis("30s"), Some(30_000));
-        assert_eq!(millis("0"), Some(0));
-        assert_eq!(millis("1.5m"), Some(90_000));
-        assert_eq!(millis("PT2S"), Some(2_000));
-        for wrong in ["", "s", "-1s", "1x", "1 s", "P", "1e9999s"] {
-            assert_eq!(millis(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn cursors_are_of_one_list_only() {

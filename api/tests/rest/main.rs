@@ -3,6 +3,7 @@
 mod dead_letters;
 mod events;
 mod executions;
+mod mqtt;
 mod node;
 mod secrets;
 mod server;

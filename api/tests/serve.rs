@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -19,8 +21,13 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path) -> Process {
+        Process::with(folder, &[])
+    }
+
+    fn with(folder: &Path, arguments: &[&str]) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_trinity"))
             .arg("serve")
+            .args(arguments)
             .env("TRINITY__SERVER__PORT", "0")
             .env("TRINITY__ENGINE__DATA_DIR", folder)
             .env("TRINITY__LOGGING__LEVEL", "error")
@@ -136,6 +143,60 @@ async fn killed_in_the_middle_nothing_acknowledged_is_lost_and_nothing_runs_twic
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "{} of {} ran", ran.len(), wanted.len());
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(process.terminate(), 0, "it stops in order");
+}
+
+/// With `TRINITY_TEST_KAFKA` (see `deploy/local/services`), else skipped.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_every_record_of_kafka_runs_once() {
+    const RECORDS: u32 = 2000;
+    let Some(brokers) = std::env::var("TRINITY_TEST_KAFKA").ok().filter(|brokers| !brokers.is_empty()) else {
+        eprintln!("SKIPPED: TRINITY_TEST_KAFKA is not set; start the servers with deploy/local/services");
+        return;
+    };
+    let topic = uuid::Uuid::new_v4().simple().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("trinity.config.yml");
+    // A short session, so that the group gives the partitions of who was killed away soon; few records at once, so that it
+    // is in the middle when it is killed.
+    let settings = format!(
+        "sources:\n  - name: orders\n    event: {{type: t.count}}\n    kafka:\n      brokers: {brokers}\n      \
+         topics: [{topic}]\n      group: g-{topic}\n      unacknowledged_max: 50\n      \
+         settings: {{session.timeout.ms: '6000', topic.metadata.refresh.interval.ms: '500'}}\n"
+    );
+    std::fs::write(&file, settings).expect("a file");
+    let config = file.display().to_string();
+    let data = folder.path().join("data");
+    let client = client();
+    let mut process = Process::with(&data, &["--config", &config]);
+    let workflow = apply(&client, &process).await;
+    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", &brokers).create().expect("a producer");
+    let mut sent = Vec::new();
+    for n in 0..RECORDS {
+        let (key, payload) = (format!("k{}", n % 7), json!({"n": n}).to_string());
+        let record = FutureRecord::to(&topic).key(&key).payload(&payload);
+        sent.push(producer.send_result(record).expect("room in the queue"));
+    }
+    for answer in sent {
+        answer.await.expect("an answer").expect("delivered");
+    }
+    let begun = Instant::now();
+    for kill_at in [Some(50), Some(700), None] {
+        loop {
+            let ran = executed(&client, &process, &workflow).await;
+            let distinct: BTreeSet<u64> = ran.iter().copied().collect();
+            assert_eq!(ran.len(), distinct.len(), "one ran twice");
+            if distinct.len() >= kill_at.unwrap_or(RECORDS as usize) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "{} of {RECORDS} ran", ran.len());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if kill_at.is_some() {
+            process.kill();
+            process = Process::with(&data, &["--config", &config]);
+        }
     }
     assert_eq!(process.terminate(), 0, "it stops in order");
 }

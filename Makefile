@@ -3,7 +3,7 @@ CARGO ?= cargo
 # A cache outside the checkout keeps repeats in minutes.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 
-.PHONY: help build test check fmt packages
+.PHONY: help build release bench simulate test check fmt packages
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
@@ -13,6 +13,18 @@ packages: ## what a fresh Debian machine lacks: a C toolchain for the Kafka clie
 
 build: packages ## the binary `trinity`
 	$(CARGO) build -p trinity-api
+
+release: packages ## the optimised binary
+	$(CARGO) build --release -p trinity-api
+
+bench: packages ## the reference workflow in-process and from Kafka: rate, CPU of each execution, where the time goes
+	$(CARGO) build --release -p trinity-benches
+	deploy/local/services start
+	eval "$$(deploy/local/services env)" && $(CARGO_TARGET_DIR)/release/trinity-bench; status=$$?; deploy/local/services stop; exit $$status
+
+SEEDS ?= 10000
+simulate: ## many seeds of the simulator: SEEDS=10000
+	SIMULATION_SEEDS=$(SEEDS) $(CARGO) test -p trinity-actors --test simulation -- --nocapture
 
 test: packages ## every test, on a real Mosquitto and a real Kafka
 	deploy/local/services start

@@ -44,6 +44,14 @@ fn every_example_is_valid() {
 }
 
 #[test]
+fn the_example_remind_waits_and_answers() {
+    let begun = std::time::Instant::now();
+    let output = trinity(&["run", &example("remind.yaml"), "--input", r#"{"seconds": 1, "text": "tea"}"#]);
+    assert_eq!(stdout(&output), json!({"text": "tea"}), "{}", stderr(&output));
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
+}
+
+#[test]
 fn the_example_convert_prints_its_output() {
     let output = trinity(&["run", &example("convert.yaml"), "--input", r#"{"deviceId": "d1", "temperature": 95}"#]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -93,7 +93,7 @@ impl App {
         let node_name = metadata.node_name().await?;
         let patterns = config.sinks.iter().map(|sink| pattern(&sink.matches.event_type)).collect();
         let definitions = Arc::new(Definitions::load(metadata.clone(), config.engine.shards, patterns).await?);
-        let outlet = Outlet::start(&config.sinks)?;
+        let (outlet, second_tries) = Outlet::start(&config.sinks)?;
         let decoders = decoders(&config.sources)?;
         let analytics = Arc::new(Analytics::open(Some(config.analytics_path()), Retention::default())?);
 
@@ -106,13 +106,11 @@ impl App {
         let (stopping, pumps_stopped, outlet_stopped) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::default());
-        let mut endpoints: Vec<Endpoint> = outlet
-            .endpoints(&config.sinks)
-            .into_iter()
-            .map(|(name, status)| Endpoint { name, kind: "sink", status })
-            .collect();
-        let measurements = tokio::spawn(measure::record(analytics.clone(), measurements));
-        let outlet = tokio::spawn(outlet.run(publications, handle.clone(), metrics.clone(), outlet_stopped.clone()));
+        let mut endpoints: Vec<Endpoint> =
+            outlet.endpoints().into_iter().map(|(name, status)| Endpoint { name, kind: "sink", status }).collect();
+        let measurements = tokio::spawn(measure::record(analytics.clone(), metrics.clone(), measurements));
+        let ways = (handle.clone(), metadata.clone(), metrics.clone());
+        let outlet = tokio::spawn(outlet.run(publications, ways, outlet_stopped.clone()));
         let mut sources = Vec::new();
         let mut pumps = Vec::new();
         for source in &config.sources {
@@ -133,6 +131,7 @@ impl App {
             body_max: config.server.body_max,
             lifecycle_events: config.engine.lifecycle_events,
             analytics,
+            second_tries,
             decoders,
             endpoints,
             metrics,

@@ -8,20 +8,28 @@ use tokio::time::MissedTickBehavior;
 use trinity_analytics::Analytics;
 use trinity_engine::history::Measurement;
 
+use crate::rest::metrics::Metrics;
 use crate::rest::now;
 
 /// How often windows that are over are closed.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Records until nobody measures any more; then what was measured is kept.
-pub(crate) async fn record(analytics: Arc<Analytics>, mut measured: mpsc::Receiver<Vec<Measurement>>) {
+pub(crate) async fn record(
+    analytics: Arc<Analytics>,
+    metrics: Arc<Metrics>,
+    mut measured: mpsc::Receiver<Vec<Measurement>>,
+) {
     let writer = analytics.writer();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             batch = measured.recv() => match batch {
-                Some(batch) => writer.record(&batch),
+                Some(batch) => {
+                    writer.record(&batch);
+                    metrics.measured(&batch);
+                }
                 None => break,
             },
             _ = ticks.tick() => blocking(&analytics, |analytics| analytics.tick(now())).await,

@@ -18,6 +18,8 @@ pub enum Stage {
     Binding,
     /// The `event` mapping failed on it.
     Mapping,
+    /// A sink refused it for good.
+    Delivery,
 }
 
 impl Stage {
@@ -29,6 +31,7 @@ impl Stage {
             Stage::Decode => "decode",
             Stage::Binding => "binding",
             Stage::Mapping => "mapping",
+            Stage::Delivery => "delivery",
         }
     }
 }

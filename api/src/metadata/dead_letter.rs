@@ -45,7 +45,7 @@ impl TryFrom<Row> for StoredLetter {
 
     fn try_from(row: Row) -> Result<StoredLetter, MetadataError> {
         let damaged = |problem: String| MetadataError::Damaged { what: "a dead letter", problem };
-        let stage = [Stage::Size, Stage::Decode, Stage::Binding, Stage::Mapping]
+        let stage = [Stage::Size, Stage::Decode, Stage::Binding, Stage::Mapping, Stage::Delivery]
             .into_iter()
             .find(|stage| stage.name() == row.stage)
             .ok_or_else(|| damaged(format!("its stage is {}", row.stage)))?;

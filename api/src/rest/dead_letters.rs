@@ -1,19 +1,28 @@
 //! Dead letters: what could not be processed, and a second try.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::{Path, RawQuery, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
+use tokio::sync::oneshot;
 use trinity_engine::value::{Map, Value};
+use trinity_ingest::binding;
+use trinity_ingest::decode::{Failure, Limits, Stage};
 
 use super::problem::Problem;
 use super::query::{Query, cursor, wrong_cursor};
 use super::respond::{Answer, object};
 use super::{Shared, now};
 use crate::metadata::dead_letter::StoredLetter;
+use crate::outlet::SecondTry;
 
 /// Bytes of a payload that a list shows; a letter alone is shown whole.
 const PREVIEW: usize = 4096;
+/// How long a client waits for a sink; it is tried on after that.
+const DELIVERY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// `GET /api/v1/deadletters`
 pub(super) async fn list(State(api): State<Shared>, RawQuery(query): RawQuery) -> Result<Answer, Problem> {
@@ -58,24 +67,52 @@ pub(super) async fn redrive(
     if stored.redriven_at.is_some() {
         return Err(Problem::conflict("redriven", "this dead letter was redriven already"));
     }
+    if stored.letter.stage == Stage::Delivery {
+        deliver_again(&api, &stored).await?;
+    } else {
+        submit_again(&api, &stored).await?;
+    }
+    // A crash before the mark lets it be redriven again: the event's id is the same, and the repetition is recognised.
+    api.definitions.metadata().note_redrive(stored.id, Ok(()), now()).await?;
+    Ok(Answer::with(StatusCode::ACCEPTED, resource(&letter(&api, &id).await?, PREVIEW)))
+}
+
+/// The message of a source, read as the source's settings say now.
+async fn submit_again(api: &Shared, stored: &StoredLetter) -> Result<(), Problem> {
     let source = &stored.letter.source;
     let decoder = api.decoders.get(source.as_ref()).ok_or_else(|| {
         let detail =
             format!("the source \"{source}\" is not configured any more, so nothing says how to read the message");
         Problem::conflict("no-source", detail)
     })?;
-    let metadata = api.definitions.metadata();
-    let event = match stored.letter.redrive(decoder, now(), 0) {
-        Ok(event) => event,
-        Err(failure) => {
-            metadata.note_redrive(stored.id, Err((failure.stage, &failure.reason)), now()).await?;
-            return Err(Problem::unprocessable("", format!("it still can't be processed: {failure}")));
-        }
-    };
-    // A crash before the mark lets it be redriven again: the event's id is the same, and the repetition is dropped.
-    api.node.submit(vec![event]).await?;
-    metadata.note_redrive(stored.id, Ok(()), now()).await?;
-    Ok(Answer::with(StatusCode::ACCEPTED, resource(&letter(&api, &id).await?, PREVIEW)))
+    match stored.letter.redrive(decoder, now(), 0) {
+        Ok(event) => Ok(api.node.submit(vec![event]).await?),
+        Err(failure) => still_failing(api, stored, failure).await,
+    }
+}
+
+/// The event that a sink refused, to the sink of that name.
+async fn deliver_again(api: &Shared, stored: &StoredLetter) -> Result<(), Problem> {
+    let sink = stored.letter.source.to_string();
+    let gone = || Problem::conflict("no-source", format!("there is no sink \"{sink}\" any more"));
+    let payload = stored.letter.payload.as_deref().unwrap_or_default();
+    let event = binding::json::parse(payload, &Limits { payload_max: usize::MAX, ..Limits::default() })
+        .map_err(|failure| Problem::internal(&failure))?;
+    let (outcome, told) = oneshot::channel();
+    let again = SecondTry { sink: sink.clone(), event: Arc::new(event), outcome };
+    api.second_tries.send(again).await.map_err(|_| gone())?;
+    match tokio::time::timeout(DELIVERY_PATIENCE, told).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(reason))) => still_failing(api, stored, Failure { stage: Stage::Delivery, reason }).await,
+        Ok(Err(_)) => Err(gone()),
+        Err(_) => Err(Problem::unavailable("the sink is tried still: it does not answer", DELIVERY_PATIENCE)),
+    }
+}
+
+async fn still_failing(api: &Shared, stored: &StoredLetter, failure: Failure) -> Result<(), Problem> {
+    let noted = Err((failure.stage, failure.reason.as_str()));
+    api.definitions.metadata().note_redrive(stored.id, noted, now()).await?;
+    Err(Problem::unprocessable("", format!("it still can't be processed: {failure}")))
 }
 
 fn resource(stored: &StoredLetter, preview: usize) -> Value {

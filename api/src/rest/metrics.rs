@@ -10,38 +10,70 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{Method, StatusCode, header};
 use trinity_actors::status::ShardStatus;
+use trinity_engine::history::{Measurement, MeasurementKind};
 
 use super::Shared;
 use super::problem::Problem;
 
-/// Upper bounds of the buckets of request durations, in seconds.
+/// Upper bounds of the buckets of durations, in seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 /// What is counted here; other counters belong to those whom they count.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    requests: Mutex<BTreeMap<(String, String, u16), Requests>>,
+    requests: Mutex<BTreeMap<(String, String, u16), Times>>,
+    executions: Mutex<Executions>,
     /// Publications that a sink gave up.
     pub undeliverable: AtomicU64,
 }
 
+/// Executions since the start of the process.
 #[derive(Debug, Default, Clone)]
-struct Requests {
+struct Executions {
+    started: u64,
+    completed: Times,
+    faulted: Times,
+    cancelled: Times,
+}
+
+/// How many, and how long they took.
+#[derive(Debug, Default, Clone)]
+struct Times {
     count: u64,
     seconds: f64,
     /// Those that took no longer than the bucket's bound and longer than that of the one before.
     buckets: [u64; BUCKETS.len()],
 }
 
+impl Times {
+    fn add(&mut self, seconds: f64) {
+        self.count += 1;
+        self.seconds += seconds;
+        if let Some(at) = BUCKETS.iter().position(|bound| seconds <= *bound) {
+            self.buckets[at] += 1;
+        }
+    }
+}
+
 impl Metrics {
     pub(super) fn request(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
         let Ok(mut requests) = self.requests.lock() else { return };
         let entry = requests.entry((method.to_string(), route.to_owned(), status.as_u16())).or_default();
-        let seconds = took.as_secs_f64();
-        entry.count += 1;
-        entry.seconds += seconds;
-        if let Some(at) = BUCKETS.iter().position(|bound| seconds <= *bound) {
-            entry.buckets[at] += 1;
+        entry.add(took.as_secs_f64());
+    }
+
+    /// Counts what the shards measured of executions.
+    pub(crate) fn measured(&self, batch: &[Measurement]) {
+        let Ok(mut executions) = self.executions.lock() else { return };
+        for measurement in batch.iter().filter(|measurement| measurement.task.is_none()) {
+            let seconds = measurement.duration_micros as f64 / 1e6;
+            match measurement.kind {
+                MeasurementKind::Started => executions.started += 1,
+                MeasurementKind::Completed => executions.completed.add(seconds),
+                MeasurementKind::Faulted => executions.faulted.add(seconds),
+                MeasurementKind::Cancelled => executions.cancelled.add(seconds),
+                MeasurementKind::Retried => {}
+            }
         }
     }
 }
@@ -65,6 +97,18 @@ impl Exposition {
         let _ = writeln!(self.0, "{close} {value}");
     }
 
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], times: &Times) {
+        let mut sum = 0;
+        for (bound, count) in BUCKETS.iter().zip(times.buckets) {
+            sum += count;
+            let bound = bound.to_string();
+            self.sample(&format!("{name}_bucket"), &[labels, &[("le", &bound)]].concat(), sum);
+        }
+        self.sample(&format!("{name}_bucket"), &[labels, &[("le", "+Inf")]].concat(), times.count);
+        self.sample(&format!("{name}_sum"), labels, times.seconds);
+        self.sample(&format!("{name}_count"), labels, times.count);
+    }
+
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
@@ -83,6 +127,7 @@ pub(super) async fn expose(State(api): State<Shared>) -> Result<impl IntoRespons
     let waiting = api.definitions.metadata().dead_letters_waiting().await?;
     out.one("trinity_dead_letters", "gauge", "Dead letters that wait for a second try.", waiting);
     endpoints(&mut out, &api);
+    executions(&mut out, &api.metrics);
     requests(&mut out, &api.metrics);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out.0))
 }
@@ -157,15 +202,20 @@ fn requests(out: &mut Exposition, metrics: &Metrics) {
     for ((method, route, status), entry) in &requests {
         let status = status.to_string();
         let labels = [("method", method.as_str()), ("route", route), ("status", &status)];
-        let mut sum = 0;
-        for (bound, count) in BUCKETS.iter().zip(entry.buckets) {
-            sum += count;
-            let bound = bound.to_string();
-            out.sample(&format!("{name}_bucket"), &[labels.as_slice(), &[("le", &bound)]].concat(), sum);
-        }
-        out.sample(&format!("{name}_bucket"), &[labels.as_slice(), &[("le", "+Inf")]].concat(), entry.count);
-        out.sample(&format!("{name}_sum"), &labels, entry.seconds);
-        out.sample(&format!("{name}_count"), &labels, entry.count);
+        out.histogram(name, &labels, entry);
+    }
+}
+
+fn executions(out: &mut Exposition, metrics: &Metrics) {
+    let Ok(executions) = metrics.executions.lock().map(|executions| executions.clone()) else { return };
+    let started = executions.started;
+    out.one("trinity_executions_started_total", "counter", "Executions that began.", started);
+    let name = "trinity_execution_duration_seconds";
+    out.family(name, "histogram", "Executions that ended, by how they did and how long they took.");
+    let ends =
+        [("completed", &executions.completed), ("faulted", &executions.faulted), ("cancelled", &executions.cancelled)];
+    for (end, times) in ends {
+        out.histogram(name, &[("status", end)], times);
     }
 }
 

@@ -35,6 +35,7 @@ use axum::handler::Handler as AxumHandler;
 use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::{Method, header};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trinity_actors::handle::Handle;
 use trinity_analytics::Analytics;
@@ -44,6 +45,7 @@ use trinity_ingest::mapping::Decoder;
 use trinity_ingest::status::Status;
 
 use crate::library::Definitions;
+use crate::outlet::SecondTry;
 
 /// The description of the API in OpenAPI 3.0.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -73,6 +75,8 @@ pub struct Api {
     pub lifecycle_events: bool,
     /// What was measured.
     pub analytics: Arc<Analytics>,
+    /// The way of events to their sink once more.
+    pub(crate) second_tries: mpsc::Sender<SecondTry>,
     /// How the messages of each source are read, for a second try.
     pub decoders: BTreeMap<String, Decoder>,
     /// Sources and sinks.

@@ -7,4 +7,5 @@ mod mqtt;
 mod node;
 mod secrets;
 mod server;
+mod sinks;
 mod workflows;

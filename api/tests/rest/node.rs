@@ -87,6 +87,8 @@ async fn health_metrics_performance_and_description() {
     }
     let path = format!("/api/v1/analytics/performance?workflowId={workflow}");
     let measured = server.until(&path, |found| found["executions"]["completed"] == 3).await;
+    let metrics = server.get("/metrics").await.text;
+    assert!(metrics.contains("trinity_execution_duration_seconds_count{status=\"completed\"} 3\n"), "{metrics}");
     assert_eq!(measured["executions"]["started"], 3);
     assert!(measured["durationMs"]["p99"].is_number(), "{measured}");
     assert_eq!(measured["tasks"][0]["task"], "/do/0/double");

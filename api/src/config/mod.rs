@@ -323,5 +323,7 @@ fn is_loopback(host: &str) -> bool {
 
 /// The path in `sqlite://PATH` or `sqlite:PATH`.
 fn sqlite_path(url: &str) -> Option<&str> {
-    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    // Parameters such as ?mode=rwc are not ours to heed: the file is made when it is missing.
+    path.split('?').next()
 }

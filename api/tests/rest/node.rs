@@ -67,6 +67,34 @@ async fn every_error_is_a_problem_document() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hostile_requests_harm_nobody() {
+    let server = Server::start().await;
+    let workflow = server.apply(&double("1.0.0")).await;
+    let events = "/api/v1/events";
+    let structured = "application/cloudevents+json";
+    let deep = format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"t\",\"data\":{}{}}}",
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    server.post_text(events, structured, deep).await.problem(400);
+    server.post_text(events, structured, vec![b'{', 0xff, 0xfe]).await.problem(400);
+    server.post_text(events, "application/cloudevents-batch+json", "{}").await.problem(400);
+    server.post_text(events, "application/cloudevents+avro", "x").await.problem(415);
+    let chunks = futures::stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(vec![b' '; 64 * 1024])));
+    let endless = server.request(Method::POST, events).header("content-type", structured);
+    send(endless.body(reqwest::Body::wrap_stream(chunks))).await.problem(413);
+    let binary = server.request(Method::POST, events).header("ce-specversion", "1.0").header("ce-id", "%FF%FE");
+    send(binary.header("ce-source", "s").header("ce-type", "t").body("")).await.problem(400);
+    let text = definition("bomb", "1.0.0", "do:\n  - grow: {set: {x: \"${ [range(1000000000)] | length }\"}}\n");
+    let bomb = server.apply(&text).await;
+    assert_eq!(server.execute(&bomb, json!({})).await["status"], "faulted", "its budget is used up");
+    assert_eq!(server.execute(&workflow, json!({"n": 3})).await["output"], json!({"doubled": 6}));
+    assert_eq!(server.get("/readyz").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_metrics_performance_and_description() {
     let server = Server::start().await;
     assert_eq!(server.get("/healthz").await.expect(200), json!({"status": "ok"}));

@@ -23,7 +23,8 @@ use crate::config::{Config, Durability};
 use crate::library::Definitions;
 use crate::measure;
 use crate::metadata::{KeySource, Metadata, MetadataError};
-use crate::outlet::Outlet;
+use crate::outlet::{Outlet, sink_name};
+use crate::published::to_sinks::{self, Feeder};
 use crate::pump::Pump;
 use crate::rest::metrics::Metrics;
 use crate::rest::{self, Api, Endpoint};
@@ -70,6 +71,8 @@ pub struct App {
     metadata: Arc<Metadata>,
     sources: Vec<Source>,
     pumps: Vec<JoinHandle<()>>,
+    /// Lifecycle events to sinks.
+    feeders: Vec<JoinHandle<()>>,
     outlet: JoinHandle<()>,
     measurements: JoinHandle<()>,
     server: JoinHandle<()>,
@@ -111,6 +114,19 @@ impl App {
         let measurements = tokio::spawn(measure::record(analytics.clone(), metrics.clone(), measurements));
         let ways = (handle.clone(), metadata.clone(), metrics.clone());
         let outlet = tokio::spawn(outlet.run(publications, ways, outlet_stopped.clone()));
+        let mut feeders = Vec::new();
+        for (at, sink) in config.sinks.iter().enumerate() {
+            if config.engine.lifecycle_events && to_sinks::wants_lifecycle(&sink.matches) {
+                let feeder = Feeder {
+                    sink: sink_name(at, sink),
+                    matches: sink.matches.clone(),
+                    node: handle.clone(),
+                    definitions: definitions.clone(),
+                    deliveries: second_tries.clone(),
+                };
+                feeders.push(tokio::spawn(feeder.run(stopping.clone())));
+            }
+        }
         let mut sources = Vec::new();
         let mut pumps = Vec::new();
         for source in &config.sources {
@@ -147,6 +163,7 @@ impl App {
             metadata,
             sources,
             pumps,
+            feeders,
             outlet,
             measurements,
             server,
@@ -182,6 +199,9 @@ impl App {
         }
         if tokio::time::timeout(REQUESTS_PATIENCE, &mut self.server).await.is_err() {
             self.server.abort();
+        }
+        for feeder in self.feeders {
+            join(feeder, "a feeder of a sink").await;
         }
         self.outlet_stopped.cancel();
         join(self.outlet, "the outlet").await;

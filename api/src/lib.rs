@@ -6,6 +6,7 @@
 //! | `config` | the settings |
 //! | `metadata` `library` | definitions, secrets and dead letters: stored, and compiled |
 //! | `pump` `outlet` `measure` | from sources to shards, from shards to sinks and to the analytics |
+//! | `published` | events read out of the journal, the lifecycle of executions among them |
 //! | `rest` | the API |
 #![warn(missing_docs)]
 
@@ -16,6 +17,7 @@ pub mod logging;
 mod measure;
 pub mod metadata;
 mod outlet;
+mod published;
 mod pump;
 pub mod rest;
 mod units;

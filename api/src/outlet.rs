@@ -35,7 +35,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait before dead letters are stored once more.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// A second try of one event with one sink.
+/// A delivery that is not of a shard's outbox: a second try, or a lifecycle event.
 #[derive(Debug)]
 pub(crate) struct SecondTry {
     /// Name of the sink.
@@ -66,7 +66,7 @@ pub(crate) struct Outlet {
 }
 
 /// Name of the sink at a place in the settings.
-fn sink_name(at: usize, config: &SinkConfig) -> String {
+pub(crate) fn sink_name(at: usize, config: &SinkConfig) -> String {
     let kind = match (&config.kafka, &config.mqtt) {
         (Some(_), _) => "kafka",
         (None, Some(_)) => "mqtt",
@@ -262,7 +262,8 @@ impl Desk {
     }
 }
 
-fn letter(sink: &str, event: &CloudEvent, reason: &str) -> DeadLetter {
+/// What a sink refuses for good.
+pub(crate) fn letter(sink: &str, event: &CloudEvent, reason: &str) -> DeadLetter {
     DeadLetter {
         source: sink.into(),
         received_at: now(),

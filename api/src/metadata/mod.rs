@@ -127,6 +127,32 @@ impl Metadata {
         Ok(name)
     }
 
+    /// Something remembered under a name.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn setting(&self, key: &str) -> Result<Option<String>, MetadataError> {
+        let found: Option<(String,)> =
+            sqlx::query_as("SELECT value FROM settings WHERE key = ?").bind(key).fetch_optional(&self.pool).await?;
+        Ok(found.map(|(value,)| value))
+    }
+
+    /// Remembers something under a name.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn set_setting(&self, key: &str, value: &str) -> Result<(), MetadataError> {
+        let _turn = self.writing.lock().await;
+        sqlx::query(
+            "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        )
+        .bind(key)
+        .bind(value)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Closes the store; what was answered is on the disk.
     pub async fn close(&self) {
         self.pool.close().await;

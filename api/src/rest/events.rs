@@ -1,8 +1,6 @@
 //! Events: in from clients, and out what workflows and the engine published.
 
 use std::convert::Infallible;
-use std::ops::ControlFlow;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,22 +11,17 @@ use axum::response::{IntoResponse as _, Response};
 use futures::stream;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
-use trinity_actors::journal::{JournalError, Place, Reader};
 use trinity_engine::input::{Origin, SourceEvent};
 use trinity_engine::value::Value;
-use trinity_engine::wire;
 use trinity_ingest::binding;
 use trinity_ingest::decode::{Limits, Stage};
 
-use super::lifecycle::{self, Filter};
 use super::problem::Problem;
 use super::query::{Query, cursor, wrong_cursor};
 use super::respond::{Answer, object};
 use super::{Shared, body};
-use crate::library::Library;
+use crate::published::{self, Filter, Found, Position, Scan};
 
-/// Records that one request looks at, so that a rare type costs many short requests and not one endless one.
-const SCAN_MAX: usize = 50_000;
 /// Events that a stream reads at once.
 const STREAM_BATCH: usize = 500;
 /// How often a silent stream says that it is alive.
@@ -70,125 +63,6 @@ fn is_event(headers: &HeaderMap) -> bool {
         })
 }
 
-/// The place of an event: a record of the journal, and the number of the event in it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Position {
-    place: Place,
-    number: u32,
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.place.block, self.place.index, self.number)
-    }
-}
-
-impl FromStr for Position {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Position, Problem> {
-        let mut parts = text.splitn(3, '.');
-        let mut part = || parts.next().and_then(|part| part.parse::<u64>().ok()).ok_or_else(wrong_cursor);
-        let (block, index, number) = (part()?, part()?, part()?);
-        let small = |number| u32::try_from(number).map_err(|_| wrong_cursor());
-        Ok(Position { place: Place { block, index: small(index)? }, number: small(number)? })
-    }
-}
-
-/// What a scan found, and from where it goes on.
-#[derive(Debug, Default)]
-struct Found {
-    events: Vec<(Position, Value)>,
-    next: Option<Position>,
-    /// The end of the last record that was looked at.
-    seen: Option<Position>,
-}
-
-/// Reads published events out of the journal.
-struct Scan<'a> {
-    reader: &'a Reader,
-    library: &'a Library,
-    filter: &'a Filter,
-    limit: usize,
-}
-
-impl Scan<'_> {
-    /// The events of one record.
-    fn of_record(
-        &self,
-        place: Place,
-        header: &trinity_engine::wire::record::ExecutionHeader,
-        history: &[u8],
-    ) -> Vec<(Position, Value)> {
-        let Some(definition) = self.library.definition(header.definition) else { return Vec::new() };
-        let Ok(history) = wire::history::decode(history) else { return Vec::new() };
-        let name = format!("{}.{}", place.block, place.index);
-        let events = lifecycle::events(header.id, &history, definition, &name, self.filter);
-        events.into_iter().map(|(number, event)| (Position { place, number }, event)).collect()
-    }
-
-    /// Newest first, those before a position.
-    fn back(&self, before: Option<Position>) -> Result<Found, JournalError> {
-        let (mut found, mut scanned) = (Found::default(), 0);
-        // The record of the position itself may have earlier events.
-        let from = before.map(|position| Place { index: position.place.index + 1, ..position.place });
-        self.reader.records_back(from, &mut |place, header, history| {
-            scanned += 1;
-            for (position, event) in self.of_record(place, &header, history).into_iter().rev() {
-                if before.is_some_and(|before| position >= before) {
-                    continue;
-                }
-                if found.events.len() == self.limit {
-                    found.next = found.events.last().map(|(position, _)| *position);
-                    return ControlFlow::Break(());
-                }
-                found.events.push((position, event));
-            }
-            if scanned == SCAN_MAX {
-                found.next = Some(Position { place, number: 0 });
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(found)
-    }
-
-    /// Oldest first, those after a position.
-    fn forward(&self, after: Option<Position>) -> Result<Found, JournalError> {
-        let (mut found, mut scanned) = (Found::default(), 0);
-        // Of the record of the position itself there may be later events; its place is found again one before it.
-        let from = after.and_then(|position| before_place(position.place));
-        self.reader.records_forward(from, &mut |place, header, history| {
-            scanned += 1;
-            found.seen = Some(Position { place, number: u32::MAX });
-            for (position, event) in self.of_record(place, &header, history) {
-                if after.is_some_and(|after| position <= after) {
-                    continue;
-                }
-                if found.events.len() == self.limit {
-                    found.next = found.events.last().map(|(position, _)| *position);
-                    return ControlFlow::Break(());
-                }
-                found.events.push((position, event));
-            }
-            if scanned == SCAN_MAX {
-                found.next = found.seen;
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(found)
-    }
-}
-
-/// A place right before another, `None` at the begin: [`Reader::records_forward`] goes on after a place.
-fn before_place(place: Place) -> Option<Place> {
-    match place.index.checked_sub(1) {
-        Some(index) => Some(Place { index, ..place }),
-        None => place.block.checked_sub(1).map(|block| Place { block, index: u32::MAX }),
-    }
-}
-
 /// `GET /api/v1/events`
 pub(super) async fn list(
     State(api): State<Shared>,
@@ -196,14 +70,15 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::read(query.as_deref(), &["type", "limit", "cursor", "follow"])?;
-    let filter = Filter { event_type: query.get("type").map(str::to_owned), lifecycle: api.lifecycle_events };
+    let event_type = query.get("type").map(str::to_owned);
+    let filter = Filter { event_type, lifecycle: api.lifecycle_events, emitted: true };
     let follow = query.flag("follow")?;
     if follow == Some(true) {
         return stream_events(&api, &query, &headers, filter).await;
     }
     // In order of publication when asked for it, else newest first: a cursor goes on in its own direction.
     let (list, forward) = if follow == Some(false) { ("f", true) } else { ("e", false) };
-    let position = query.cursor(list)?.map(|text| text.parse()).transpose()?;
+    let position = query.cursor(list)?.map(|text| text.parse().map_err(|_| wrong_cursor())).transpose()?;
     let limit = query.limit()?;
     let found = scan(&api, filter, limit, position, forward).await?;
     let items = found.events.into_iter().map(|(_, event)| event).collect();
@@ -242,7 +117,7 @@ async fn stream_events(api: &Shared, query: &Query, headers: &HeaderMap, filter:
     commits.mark_unchanged();
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let position = match last.or(query.cursor("f")?) {
-        Some(text) => Some(text.parse()?),
+        Some(text) => Some(text.parse().map_err(|_| wrong_cursor())?),
         None => newest(api).await?,
     };
     let follower = Follower { api: api.clone(), filter, position, ready: Vec::new().into_iter(), commits };
@@ -257,14 +132,7 @@ async fn stream_events(api: &Shared, query: &Query, headers: &HeaderMap, filter:
 /// The end of what is published now.
 async fn newest(api: &Shared) -> Result<Option<Position>, Problem> {
     let reader = api.node.reader().clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut last = None;
-        reader.records_back(None, &mut |place, _, _| {
-            last = Some(Position { place, number: u32::MAX });
-            ControlFlow::Break(())
-        })?;
-        Ok::<_, JournalError>(last)
-    });
+    let read = tokio::task::spawn_blocking(move || published::newest(&reader));
     Ok(read.await.map_err(|error| Problem::internal(&error))??)
 }
 

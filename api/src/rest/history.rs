@@ -94,7 +94,7 @@ fn item(seq: usize, event: &HistoryEvent, plan: Option<&Plan>) -> Option<Value> 
 }
 
 /// The JSON Pointer of the task.
-pub(super) fn task_pointer(event: &HistoryEvent, plan: Option<&Plan>) -> String {
+pub(crate) fn task_pointer(event: &HistoryEvent, plan: Option<&Plan>) -> String {
     match event.task {
         None => ROOT.to_owned(),
         Some(ix) => match plan.and_then(|plan| plan.tasks.get(ix.0 as usize)) {

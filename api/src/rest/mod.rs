@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `workflows` `executions` `events` `secrets` `dead_letters` `performance` `health` `metrics` | the calls |
-//! | `history` `lifecycle` | executions and their facts as the API shows them |
+//! | `history` | executions and their facts as the API shows them |
 //! | `query` `body` | what comes in |
 //! | `respond` `problem` | what goes out |
 //! | `guard` | what all calls have in common |
@@ -14,13 +14,12 @@ mod events;
 mod executions;
 mod guard;
 mod health;
-mod history;
-mod lifecycle;
+pub(crate) mod history;
 pub mod metrics;
 mod performance;
 mod problem;
 mod query;
-mod respond;
+pub(crate) mod respond;
 mod secrets;
 #[cfg(test)]
 mod tests;

@@ -141,7 +141,7 @@ fn replace(mut response: Response, content_type: &'static str, bytes: Vec<u8>) -
 }
 
 /// An object of members in the order given.
-pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     members.into_iter().collect()
 }
 

@@ -78,3 +78,37 @@ async fn what_a_sink_refuses_for_good_is_kept_and_can_be_tried_again() {
     redrive().await.problem(409);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_may_take_lifecycle_events_and_goes_on_where_it_was() {
+    let receiver = Receiver::default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = Config::in_directory(folder.path());
+    let sink = json!({"match": {"type": "io.serverlessworkflow.workflow.*"}, "http": {"url": receiver.start().await}});
+    config.sinks = vec![serde_json::from_value(sink).expect("a sink")];
+    let server = Server::with(folder, &config).await;
+    let workflow = server.apply(&definition("once", "1.0.0", "do:\n  - one: {set: {x: 1}}\n")).await;
+    let types = || -> Vec<String> {
+        let events = receiver.events.lock().expect("no panic");
+        let short = |event: &Value| event["type"].as_str().unwrap_or_default().rsplit('.').nth(1).map(str::to_owned);
+        events.iter().filter_map(short).collect()
+    };
+    let until = async |count: usize| {
+        let begun = std::time::Instant::now();
+        while types().len() < count {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", types());
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    server.execute(&workflow, json!({})).await;
+    until(2).await;
+    let folder = server.stop().await;
+    let server = Server::with(folder, &config).await;
+    server.execute(&workflow, json!({})).await;
+    until(4).await;
+    assert_eq!(types(), ["started", "completed", "started", "completed"]);
+    let ids: std::collections::BTreeSet<String> =
+        receiver.events.lock().expect("no panic").iter().map(|event| event["id"].to_string()).collect();
+    assert_eq!(ids.len(), 4, "none of before the restart came again");
+    server.stop().await;
+}

@@ -6,32 +6,38 @@ use trinity_engine::ids::ExecutionId;
 use trinity_engine::time::Timestamp;
 use trinity_engine::value::{Map, Value};
 
-use super::history::task_pointer;
-use super::respond::object;
 use crate::library::Definition;
+use crate::rest::history::task_pointer;
+use crate::rest::respond::object;
 
 /// Beginning of the types of lifecycle events.
-const PREFIX: &str = "io.serverlessworkflow.";
+pub(super) const PREFIX: &str = "io.serverlessworkflow.";
+
+/// Whether a type is one of the engine's own events.
+pub(crate) fn is_lifecycle(event_type: &str) -> bool {
+    event_type.starts_with(PREFIX)
+}
 
 /// Which events are wanted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// A type, or the beginning of one with `*` at its end.
     pub event_type: Option<String>,
-    /// Whether lifecycle events are published at all.
+    /// Those of the engine, about executions and tasks.
     pub lifecycle: bool,
+    /// Those that workflows emit.
+    pub emitted: bool,
 }
 
 impl Filter {
     fn accepts(&self, event_type: &str) -> bool {
-        (self.lifecycle || !event_type.starts_with(PREFIX))
-            && match self.event_type.as_deref() {
-                None => true,
-                Some(wanted) => match wanted.strip_suffix('*') {
-                    Some(prefix) => event_type.starts_with(prefix),
-                    None => event_type == wanted,
-                },
-            }
+        match self.event_type.as_deref() {
+            None => true,
+            Some(wanted) => match wanted.strip_suffix('*') {
+                Some(prefix) => event_type.starts_with(prefix),
+                None => event_type == wanted,
+            },
+        }
     }
 }
 
@@ -98,7 +104,9 @@ impl View<'_> {
             }
             (Fact::Emitted { event }, _) => {
                 let number = self.next();
-                if self.filter.accepts(event.get("type").and_then(Value::as_str).unwrap_or_default()) {
+                if self.filter.emitted
+                    && self.filter.accepts(event.get("type").and_then(Value::as_str).unwrap_or_default())
+                {
                     self.events.push((number, event.clone()));
                 }
             }
@@ -142,7 +150,7 @@ impl View<'_> {
     fn publish(&mut self, name: &str, at: Timestamp, time_key: &str, data: impl FnOnce(&Self) -> Map) {
         let number = self.next();
         let event_type = format!("{PREFIX}{name}.v1");
-        if !self.filter.accepts(&event_type) {
+        if !self.filter.lifecycle || !self.filter.accepts(&event_type) {
             return;
         }
         let mut data = data(self);

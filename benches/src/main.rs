@@ -8,6 +8,10 @@ use std::time::Duration;
 use trinity_benches::measure::{Stopwatch, machine};
 use trinity_benches::{in_process, kafka};
 
+/// As in the binary `trinity`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let seconds = arguments.next().map_or(Ok(20), |text| text.parse())?;

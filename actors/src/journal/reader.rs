@@ -35,7 +35,7 @@ pub struct StoredExecution {
     pub ended: Option<Timestamp>,
     /// All facts, in order.
     pub history: Vec<HistoryEvent>,
-    /// The tail of its last record: the live state, or the outcome when it ended.
+    /// The tail of its last record: the live state, or nothing when it ended.
     pub tail: Vec<u8>,
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ecow::EcoString;
 
+use super::Execution;
 use super::activation::{Activation, ForState, ForkState, ListenState, State, TryStage, TryState};
-use super::{Execution, Outcome};
 use crate::effect::{DigestCredentials, HttpRequest, HttpResponse};
 use crate::event::CloudEvent;
 use crate::history::Phase;
@@ -65,40 +65,6 @@ impl Execution {
             stash: r.list(read_input)?,
             outcome: None,
         })
-    }
-}
-
-impl Outcome {
-    /// Appends the stored form of an end.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut w = Writer { out };
-        w.u8(VERSION);
-        match self {
-            Outcome::Completed(output) => {
-                w.u8(Phase::Completed as u8);
-                w.value(output);
-            }
-            Outcome::Faulted(error) => {
-                w.u8(Phase::Faulted as u8);
-                write_error(&mut w, error);
-            }
-            Outcome::Cancelled => w.u8(Phase::Cancelled as u8),
-        }
-    }
-
-    /// Reads what [`Outcome::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Outcome, StateError> {
-        let mut r = Reader::new(bytes);
-        match r.u8()? {
-            VERSION => {}
-            other => return Err(r.invalid("outcome of version 1", other)),
-        }
-        match read_phase(&mut r)? {
-            Phase::Completed => Ok(Outcome::Completed(r.value()?)),
-            Phase::Faulted => Ok(Outcome::Faulted(read_error(&mut r)?)),
-            Phase::Cancelled => Ok(Outcome::Cancelled),
-            other => Err(r.invalid("final phase", other.as_str())),
-        }
     }
 }
 

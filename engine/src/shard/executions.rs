@@ -141,11 +141,8 @@ impl Shard {
             &mut step.records,
             &header,
             |out| out.extend_from_slice(history),
-            |out| match (&live, execution.outcome()) {
-                (Some(live), _) => live.write(out),
-                (None, Some(outcome)) => outcome.encode(out),
-                (None, None) => {}
-            },
+            // How it ended is the last fact of its history.
+            |out| live.iter().for_each(|live| live.write(out)),
         );
         for effect in std::mem::take(&mut step.effects) {
             self.effect(id, effect, step);

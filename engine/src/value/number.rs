@@ -29,6 +29,13 @@ pub fn format_f64(value: f64, out: &mut Vec<u8>) {
         out.extend_from_slice(if value.is_sign_negative() { b"-0" } else { b"0" });
         return;
     }
+    if (1e-3..1e15).contains(&value.abs()) {
+        // Here the digits stand without an exponent, so they can be taken as they come.
+        let mut buffer = ryu::Buffer::new();
+        let text = buffer.format_finite(value);
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        return;
+    }
     let mut scratch = [0u8; 40];
     let mut rest = &mut scratch[..];
     write!(rest, "{:e}", value.abs()).expect("a double's shortest form fits");

@@ -129,6 +129,15 @@ fn write_key(key: &str, out: &mut Vec<u8>, indent: Option<usize>) {
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    // Nearly all texts need no escape, and a loop without exits is done many bytes at a time.
+    let plain = bytes
+        .iter()
+        .fold(true, |plain, &byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\') & (byte != 0x7f));
+    if plain {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut start = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let short = match byte {

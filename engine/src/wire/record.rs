@@ -18,7 +18,7 @@ pub const KIND_EXECUTION: u8 = 1;
 pub const KIND_SHARD_MIN: u8 = 16;
 /// Flag: the execution's first record.
 pub const FLAG_BEGINS: u8 = 1;
-/// Flag: the execution's last record; the tail is its outcome.
+/// Flag: the execution's last record; its tail is empty, for the last fact of its history says how it ended.
 pub const FLAG_ENDS: u8 = 2;
 
 /// Bytes that every record begins with.
@@ -60,7 +60,7 @@ pub enum RecordRef<'a> {
         header: ExecutionHeader,
         /// Encoded history events.
         history: &'a [u8],
-        /// The encoded live state when it goes on, the encoded outcome when it ended.
+        /// The encoded live state when it goes on, nothing when it ended.
         tail: &'a [u8],
     },
     /// A change of the shard itself.

@@ -3,7 +3,7 @@ CARGO ?= cargo
 # A cache outside the checkout keeps repeats in minutes.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 
-.PHONY: help build release bench simulate test check fmt packages
+.PHONY: help build demo release bench simulate test check fmt packages
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
@@ -13,6 +13,10 @@ packages: ## what a fresh Debian machine lacks: a C toolchain for the Kafka clie
 
 build: packages ## the binary `trinity`
 	$(CARGO) build -p trinity-api
+
+demo: packages ## see it work: devices replay a recorded day over MQTT, every message is executed once
+	$(CARGO) build --release -p trinity-api
+	$(CARGO_TARGET_DIR)/release/trinity demo
 
 release: packages ## the optimised binary
 	$(CARGO) build --release -p trinity-api

@@ -12,6 +12,8 @@
 
 pub mod app;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod library;
 pub mod logging;
 mod measure;

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod client;
+#[cfg(feature = "demo")]
+mod demo;
 mod run;
 mod serve;
 mod validate;
@@ -73,6 +75,12 @@ enum Command {
         after_help = "Examples:\n  trinity deadletters list\n  trinity deadletters redrive 17"
     )]
     DeadLetters(client::dead_letters::Options),
+    /// See it work: a node, an MQTT broker, sample workflows, and devices that replay a recorded day
+    #[cfg(feature = "demo")]
+    #[command(
+        after_help = "Examples:\n  trinity demo\n  trinity demo --duration 20s --rate 60000 --keep\n\nExit code: 0 when every message was executed exactly once, else 1."
+    )]
+    Demo(demo::Options),
     /// Print a JSON Schema, for editors
     #[command(
         after_help = "Example:\n  trinity schema workflow > workflow.schema.json\n\nIn an editor with the YAML language server, begin a definition with\n  # yaml-language-server: $schema=workflow.schema.json"
@@ -104,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::main(&options),
         Command::Run(options) => run::main(&options),
         Command::Validate(options) => validate::main(&options),
+        #[cfg(feature = "demo")]
+        Command::Demo(options) => demo::main(&options),
         Command::Apply(options) => client::apply::main(&options),
         Command::Workflows(options) => client::workflows::main(&options),
         Command::Executions(options) => client::executions::main(&options),

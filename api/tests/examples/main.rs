@@ -1,6 +1,8 @@
 //! The workflows of `examples/devices`, on recorded data. Those that wait for events run on simulated time; those that don't
 //! with the real binary.
 
+#[cfg(feature = "demo")] // for its MQTT client
+mod brokers;
 mod node;
 
 use std::collections::BTreeMap;

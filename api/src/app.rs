@@ -33,6 +33,9 @@ use crate::rest::{self, Api, Endpoint};
 const MEASUREMENTS_CAPACITY: usize = 64;
 /// How long requests that are under way may take when the node stops.
 const REQUESTS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a start waits for the shards, and how often it looks.
+const OPEN_PATIENCE: Duration = Duration::from_secs(10);
+const OPEN_POLL: Duration = Duration::from_millis(2);
 /// How long sources may take to stop.
 const SOURCES_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -105,6 +108,7 @@ impl App {
         let outlets = Outlets { measurements: measured, publications: published };
         let node = Node::start(node_options(config), definitions.catalog(), outlets).await?;
         let handle = node.handle();
+        open(&handle).await;
 
         let (stopping, pumps_stopped, outlet_stopped) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -209,6 +213,19 @@ impl App {
         join(self.measurements, "the analytics").await;
         self.metadata.close().await;
         tracing::info!("the node has stopped");
+    }
+}
+
+/// Waits for the shards to have told each other who listens where, so that who hears of the address finds the node ready.
+/// A node that takes longer says so at `/readyz`.
+async fn open(handle: &Handle) {
+    let all_open = async {
+        while !handle.status().is_ready() {
+            tokio::time::sleep(OPEN_POLL).await;
+        }
+    };
+    if tokio::time::timeout(OPEN_PATIENCE, all_open).await.is_err() {
+        tracing::warn!("the shards are not open yet");
     }
 }
 

@@ -21,6 +21,8 @@ use crate::outlet::{SecondTry, letter};
 
 /// Events that are read, and delivered, at once.
 const BATCH: usize = 500;
+/// How long a batch may take when the node stops; what it had not finished comes again.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// How long to wait after something failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -59,22 +61,27 @@ impl Feeder {
     /// Delivers until `stopped`. A sink that is new gets what comes from now on.
     pub async fn run(self, stopped: CancellationToken) {
         let mut commits = self.node.commits();
+        let patience = async {
+            stopped.cancelled().await;
+            tokio::time::sleep(STOP_PATIENCE).await;
+        };
         tokio::select! {
-            () = stopped.cancelled() => {}
-            () = self.feed(&mut commits) => {}
+            () = patience => {}
+            () = self.feed(&mut commits, &stopped) => {}
         }
     }
 
-    async fn feed(&self, commits: &mut watch::Receiver<u64>) {
+    async fn feed(&self, commits: &mut watch::Receiver<u64>, stopped: &CancellationToken) {
         let mut position = None;
-        loop {
+        while !stopped.is_cancelled() {
             match self.batch(&mut position).await {
                 Ok(true) => {}
-                Ok(false) => {
-                    if commits.changed().await.is_err() {
+                Ok(false) => tokio::select! {
+                    () = stopped.cancelled() => return,
+                    changed = commits.changed() => if changed.is_err() {
                         return;
-                    }
-                }
+                    },
+                },
                 Err(error) => {
                     tracing::error!(sink = self.sink, %error, "lifecycle events can't be delivered; trying again");
                     tokio::time::sleep(PAUSE).await;

@@ -1,12 +1,18 @@
 //! The body of a request, within its limits.
 
-use axum::body::{Body, Bytes};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt as _;
 use http::{HeaderMap, header};
 use trinity_engine::definition::{self, yaml};
 use trinity_engine::value::{ParseLimits, Value};
 
 use super::problem::Problem;
+
+/// How much of a body that is too large is read nevertheless, and for how long.
+const DRAINED_MAX: usize = 64 * 1024 * 1024;
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The media type of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,19 +24,37 @@ pub(super) enum Media {
 /// Reads a body of at most `limit` bytes.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let mut stream = body.into_data_stream();
     if announced.is_some_and(|length: u64| length > limit as u64) {
+        drain(&mut stream).await;
         return Err(Problem::too_large(limit));
     }
-    let mut stream = body.into_data_stream();
     let mut whole = Vec::new();
     while let Some(part) = stream.next().await {
         let part = part.map_err(|error| Problem::bad_request(format!("the body ended early: {error}")))?;
         if whole.len() + part.len() > limit {
+            drain(&mut stream).await;
             return Err(Problem::too_large(limit));
         }
         whole.extend_from_slice(&part);
     }
     Ok(whole.into())
+}
+
+/// Reads on and forgets: a client that still sends when the connection is closed never sees the answer. Who sends for ever
+/// is not listened to for ever.
+async fn drain(stream: &mut BodyDataStream) {
+    let mut left = DRAINED_MAX;
+    let reading = async {
+        while let Some(Ok(part)) = stream.next().await {
+            left = left.saturating_sub(part.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whether it came to its end makes no difference to the answer.
+    let _ = tokio::time::timeout(DRAIN_PATIENCE, reading).await;
 }
 
 /// The media type of a request; `None` when it has none.

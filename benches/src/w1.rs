@@ -67,7 +67,7 @@ pub fn payload(number: u64) -> String {
         r#"{{"deviceId":"{}","site":"plant-7/line-3","temperature":{temperature:.1},"humidity":41.5,"sequence":{number},"unit":"F""#,
         key(number)
     );
-    format!("{start},\"pad\":\"{}\"}}", "x".repeat(150_usize.saturating_sub(start.len() + 9)))
+    format!("{start},\"pad\":\"{}\"}}", "x".repeat(150_usize.saturating_sub(start.len() + 10)))
 }
 
 /// The settings of a source of such messages.

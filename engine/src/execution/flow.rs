@@ -3,7 +3,7 @@
 //! There is no recursion: what is to be done next lies on a small stack of [`Move`]s.
 
 use super::activation::{ForkState, TryStage, TryState};
-use super::scope::{Scope, check};
+use super::scope::{Leaving, Scope, check};
 use super::{Activation, Execution, HISTORY_FACTS_MAX, Outcome, State, StepContext, duration_of};
 use crate::error::{StandardError, WorkflowError};
 use crate::history::{Fact, MeasurementKind};
@@ -346,15 +346,14 @@ impl Execution {
             context: ended.context.as_ref(),
             ..self.task_scope(plan, cx, task, ended.parent, &ended.raw_input)
         };
-        let output = match &task.output_as {
-            Some(template) => scope.fill(template, raw)?,
-            None => raw.clone(),
+        let leaving = Leaving {
+            output_as: task.output_as.as_ref(),
+            output_schema: task.output_schema.as_ref(),
+            export_as: task.export_as.as_ref(),
+            export_schema: task.export_schema.as_ref(),
+            name: "task output",
         };
-        check(task.output_schema.as_ref(), &output, "task output")?;
-        let Some(export) = &task.export_as else { return Ok((output, None)) };
-        let context = Scope { output: Some(&output), ..scope }.fill(export, &output)?;
-        check(task.export_schema.as_ref(), &context, "exported context")?;
-        Ok((output, Some(context)))
+        scope.leave(&leaving, raw, raw.clone())
     }
 
     /// Where the directive leads from `task`.

@@ -7,7 +7,7 @@ use ecow::EcoString;
 
 use super::activation::ListenState;
 use super::flow::Move;
-use super::scope::{Scope, check};
+use super::scope::{Leaving, Scope};
 use super::{Activation, Execution, State, StepContext};
 use crate::effect::{ExecutionEffect, Interest};
 use crate::error::WorkflowError;
@@ -224,16 +224,14 @@ impl Execution {
         let TaskKind::Listen(Listen { foreach: Some(foreach), .. }) = &plan.task(activation.task).kind else {
             return Ok((event, None));
         };
-        let scope = self.activation_scope(plan, cx, activation);
-        let element = match &foreach.output_as {
-            Some(template) => scope.fill(template, output)?,
-            None => event,
+        let leaving = Leaving {
+            output_as: foreach.output_as.as_ref(),
+            output_schema: foreach.output_schema.as_ref(),
+            export_as: foreach.export_as.as_ref(),
+            export_schema: foreach.export_schema.as_ref(),
+            name: "output of foreach",
         };
-        check(foreach.output_schema.as_ref(), &element, "output of foreach")?;
-        let Some(export) = &foreach.export_as else { return Ok((element, None)) };
-        let context = Scope { output: Some(&element), ..scope }.fill(export, &element)?;
-        check(foreach.export_schema.as_ref(), &context, "exported context")?;
-        Ok((element, Some(context)))
+        self.activation_scope(plan, cx, activation).leave(&leaving, output, event)
     }
 }
 

@@ -39,6 +39,16 @@ pub(crate) struct Scope<'a> {
     pub own: &'a [(EcoString, Value)],
 }
 
+/// How data leaves a task, or one round of it (DSL "Data Flow").
+pub(crate) struct Leaving<'a> {
+    pub output_as: Option<&'a Template>,
+    pub output_schema: Option<&'a Schema>,
+    pub export_as: Option<&'a Template>,
+    pub export_schema: Option<&'a Schema>,
+    /// What the output is called in an error.
+    pub name: &'static str,
+}
+
 impl Scope<'_> {
     /// The result of an expression on `input`.
     pub fn evaluate(&self, expression: &Expression, input: &Value) -> Result<Value, WorkflowError> {
@@ -60,6 +70,25 @@ impl Scope<'_> {
         let variables = |index: usize| self.variable(index);
         let context = Context { now: self.cx.now, limits: self.cx.limits, variables: &variables };
         template.evaluate(input, &context).map_err(|error| self.error(&error, ""))
+    }
+
+    /// What leaves a task, or one round of it: `raw` transformed and checked, and the context that it exports. `plain`
+    /// leaves where nothing transforms `raw`. The names are those of the checks' errors.
+    pub fn leave(
+        self,
+        leaving: &Leaving<'_>,
+        raw: &Value,
+        plain: Value,
+    ) -> Result<(Value, Option<Value>), WorkflowError> {
+        let output = match leaving.output_as {
+            Some(template) => self.fill(template, raw)?,
+            None => plain,
+        };
+        check(leaving.output_schema, &output, leaving.name)?;
+        let Some(export) = leaving.export_as else { return Ok((output, None)) };
+        let context = Scope { output: Some(&output), ..self }.fill(export, &output)?;
+        check(leaving.export_schema, &context, "exported context")?;
+        Ok((output, Some(context)))
     }
 
     fn error(&self, error: &EvaluateError, source: &str) -> WorkflowError {

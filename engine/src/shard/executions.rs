@@ -70,7 +70,7 @@ impl Shard {
         let Ok(before) = live.execution() else { return };
         let mut execution = before.clone();
         let moved = self.guarded(step, |cx| {
-            execution.apply(input.clone(), &plan, cx);
+            execution.apply(input, &plan, cx);
         });
         if let Err(error) = moved {
             execution = before;
@@ -85,10 +85,10 @@ impl Shard {
     fn guarded<T>(
         &mut self,
         step: &mut Step,
-        mut advance: impl FnMut(&mut StepContext<'_>) -> T,
+        advance: impl FnOnce(&mut StepContext<'_>) -> T,
     ) -> Result<T, WorkflowError> {
         let measured = step.released.measurements.len();
-        let result = catch_unwind(AssertUnwindSafe(|| self.unguarded(step, &mut advance)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.unguarded(step, advance)));
         result.map_err(|panic| {
             step.released.measurements.truncate(measured);
             step.released.panics += 1;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
+use trinity_actors::clock::now;
 use trinity_analytics::Analytics;
 use trinity_engine::history::Measurement;
 
 use crate::rest::metrics::Metrics;
-use crate::rest::now;
 
 /// How often windows that are over are closed.
 const TICK: Duration = Duration::from_secs(1);

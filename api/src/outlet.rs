@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use trinity_actors::clock::now;
 use trinity_actors::handle::Handle;
 use trinity_actors::node::Publication;
 use trinity_engine::event::CloudEvent;
@@ -22,7 +23,6 @@ use trinity_ingest::status::Status;
 
 use crate::metadata::Metadata;
 use crate::rest::metrics::Metrics;
-use crate::rest::now;
 
 /// Deliveries that a sink takes before it has finished the first.
 const SINK_CAPACITY: usize = 1024;

@@ -1,11 +1,12 @@
 //! `trinity run`: one execution in this process, on the real clock, without a journal.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use trinity_actors::call::{Egress, HttpCaller};
+use trinity_actors::clock::{now, until};
 use trinity_engine::definition;
 use trinity_engine::effect::{ExecutionEffect, HttpRequest};
 use trinity_engine::error::{StandardError, WorkflowError};
@@ -16,7 +17,6 @@ use trinity_engine::history::{Fact, Trigger, TriggerKind};
 use trinity_engine::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
 use trinity_engine::input::ExecutionInput;
 use trinity_engine::plan::Plan;
-use trinity_engine::time::Timestamp;
 use trinity_engine::value::{Map, ParseLimits, Value};
 use trinity_engine::wire;
 
@@ -96,11 +96,6 @@ fn secrets(plan: &Plan) -> Value {
     Value::Object(found)
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
-}
-
 /// One execution and what it waits for.
 struct Run {
     plan: Plan,
@@ -143,7 +138,7 @@ async fn execute(plan: Plan, input: Value, history: bool) -> Result<Outcome, Wor
             let detail = "it waits for events from outside, which `trinity run` has no source of: use a server";
             return Err(WorkflowError::standard(StandardError::Configuration, detail));
         }
-        let pause = Duration::from_micros(wake.map_or(u64::MAX / 2, |at| at.micros_since(now())));
+        let pause = wake.map_or(Duration::MAX, until);
         let input = tokio::select! {
             Some(input) = arrived.recv() => input,
             () = tokio::time::sleep(pause) => ExecutionInput::Timers,

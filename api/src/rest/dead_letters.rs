@@ -8,14 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use tokio::sync::oneshot;
+use trinity_actors::clock::now;
 use trinity_engine::value::{Map, Value};
 use trinity_ingest::binding;
 use trinity_ingest::decode::{Failure, Limits, Stage};
 
+use super::Shared;
 use super::problem::Problem;
 use super::query::{Query, cursor, wrong_cursor};
 use super::respond::{Answer, object};
-use super::{Shared, now};
 use crate::metadata::dead_letter::StoredLetter;
 use crate::outlet::SecondTry;
 

@@ -27,7 +27,6 @@ mod workflows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::handler::Handler as AxumHandler;
@@ -39,7 +38,6 @@ use tokio_util::sync::CancellationToken;
 use trinity_actors::handle::Handle;
 use trinity_analytics::Analytics;
 use trinity_engine::shard::Catalog;
-use trinity_engine::time::Timestamp;
 use trinity_ingest::mapping::Decoder;
 use trinity_ingest::status::Status;
 
@@ -96,12 +94,6 @@ impl Api {
     fn tell(&self, catalog: Arc<Catalog>) {
         self.node.set_catalog(catalog);
     }
-}
-
-/// The time.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// The calls, noted down as they are registered, so that a test can compare them with what OpenAPI says.

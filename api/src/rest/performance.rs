@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
+use trinity_actors::clock::now;
 use trinity_analytics::performance::Query as Span;
 use trinity_engine::ids::{DefinitionId, TaskIx};
 use trinity_engine::value::Value;
 
+use super::Shared;
 use super::problem::Problem;
 use super::query::Query;
 use super::respond::Answer;
-use super::{Shared, now};
 
 /// The span that is answered for when none is asked for.
 const WINDOW: Duration = Duration::from_secs(3600);

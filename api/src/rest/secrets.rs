@@ -3,12 +3,13 @@
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use http::{HeaderMap, StatusCode};
+use trinity_actors::clock::now;
 use trinity_engine::value::Value;
 
 use super::problem::Problem;
 use super::query::{Query, cursor};
 use super::respond::{Answer, object};
-use super::{Shared, body, now};
+use super::{Shared, body};
 use crate::metadata::secret::SecretName;
 
 /// Longest name.

@@ -4,15 +4,16 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use ecow::EcoString;
 use http::{HeaderMap, StatusCode};
+use trinity_actors::clock::now;
 use trinity_engine::definition;
 use trinity_engine::plan::Plan;
 use trinity_engine::value::Value;
 
+use super::Shared;
 use super::body::{self, Media};
 use super::problem::Problem;
 use super::query::{Query, cursor, wrong_cursor};
 use super::respond::{Answer, object};
-use super::{Shared, now};
 use crate::library::{Definition, Line};
 use crate::metadata::MetadataError;
 use crate::metadata::workflow::{ChangeError, Format, NewVersion, Status};

@@ -138,6 +138,8 @@ impl Actor for ShardActor {
         (shard, around): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         around.directory.set(shard.id(), Some(myself));
+        // Those of a predecessor that failed ended with it.
+        around.status.shard(shard.id()).calls.set(0);
         Ok(State {
             shard,
             around,
@@ -223,10 +225,9 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(who, error) => {
-                if let Some(key) = state.callers.remove(&who.get_id())
-                    && let Some((attempt, _)) = state.calls.remove(&key)
+                if let Some(key) = state.callers.get(&who.get_id()).copied()
+                    && let Some((attempt, _)) = state.forget_call(key, None)
                 {
-                    state.around.status.calls.set(state.around.status.calls.get().saturating_sub(1));
                     let detail = format!("the call's actor failed: {error}");
                     let result = Err(WorkflowError::standard(StandardError::Runtime, detail));
                     let (execution, activation) = key;
@@ -342,12 +343,12 @@ impl State {
         let arguments = (self.around.callers.clone(), myself.clone(), call);
         match Actor::spawn_linked(None, ExecutionActor, arguments, myself.get_cell()).await {
             Ok((actor, _)) => {
-                self.around.status.calls.add(1);
                 self.callers.insert(actor.get_id(), key);
                 if let Some((_, replaced)) = self.calls.insert(key, (attempt, actor)) {
                     self.callers.remove(&replaced.get_id());
                     replaced.kill();
                 }
+                self.count_calls();
             }
             Err(error) => {
                 let detail = format!("the call can't be made: {error}");
@@ -365,8 +366,12 @@ impl State {
         }
         let call = self.calls.remove(&key)?;
         self.callers.remove(&call.1.get_id());
-        self.around.status.calls.set(self.around.status.calls.get().saturating_sub(1));
+        self.count_calls();
         Some(call)
+    }
+
+    fn count_calls(&self) {
+        self.around.status.shard(self.shard.id()).calls.set(self.calls.len() as u64);
     }
 
     fn set_timer(&mut self, myself: &ActorRef<ShardMessage>) {

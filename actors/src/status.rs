@@ -36,6 +36,8 @@ pub struct ShardStatus {
     pub queued: Counter,
     /// Messages to shards and events for sinks that have not arrived.
     pub outbox: Counter,
+    /// Outside calls that run or wait for their turn.
+    pub calls: Counter,
     /// How often the shard was restarted.
     pub restarts: Counter,
     /// Whether it takes inputs.
@@ -57,8 +59,6 @@ pub struct NodeStatus {
     pub commit_micros: Counter,
     /// Executions faulted because a step of them panicked.
     pub panics: Counter,
-    /// Outside calls that run or wait for their turn.
-    pub calls: Counter,
     /// By shard.
     pub shards: Vec<ShardStatus>,
     draining: AtomicBool,
@@ -74,7 +74,6 @@ impl NodeStatus {
             committed_bytes: Counter::default(),
             commit_micros: Counter::default(),
             panics: Counter::default(),
-            calls: Counter::default(),
             shards: (0..shards).map(|_| ShardStatus::default()).collect(),
             draining: AtomicBool::new(false),
             degraded: Mutex::new(None),
@@ -103,6 +102,12 @@ impl NodeStatus {
     #[must_use]
     pub fn live(&self) -> u64 {
         self.shards.iter().map(|shard| shard.live.get()).sum()
+    }
+
+    /// Outside calls of all shards that run or wait for their turn.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.calls.get()).sum()
     }
 
     pub(crate) fn set_draining(&self) {

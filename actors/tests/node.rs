@@ -186,7 +186,7 @@ async fn a_call_goes_out_and_a_cancelled_one_is_dropped() {
     }
     world.handle.control(id, Control::Cancel).await.expect("cancelled");
     assert!(world.handle.ended(id, PATIENCE).await);
-    assert_eq!(world.handle.status().calls.get(), 0);
+    assert_eq!(world.handle.status().calls(), 0);
     world.node.drain().await;
 }
 

@@ -152,7 +152,7 @@ fn node(out: &mut Exposition, api: &Shared) {
     ] {
         out.one(name, "counter", help, value.get());
     }
-    out.one("trinity_calls", "gauge", "Outside calls that run or wait for their turn.", status.calls.get());
+    out.one("trinity_calls", "gauge", "Outside calls that run or wait for their turn.", status.calls());
     type Read = fn(&ShardStatus) -> u64;
     let families: [(&str, &str, &str, Read); 3] = [
         ("trinity_shard_queued", "gauge", "Inputs that wait for a step.", |shard| shard.queued.get()),

@@ -15,7 +15,7 @@ use trinity_actors::journal;
 use trinity_actors::node::{Node, NodeOptions, Outlets, StartError};
 use trinity_analytics::{Analytics, AnalyticsError, Retention};
 use trinity_engine::shard::TypePattern;
-use trinity_ingest::config::{ConfigError, SourceConfig};
+use trinity_ingest::config::{ConfigError, MatchConfig, SinkConfig, SourceConfig};
 use trinity_ingest::mapping::Decoder;
 use trinity_ingest::source::{CHANNEL_CAPACITY, Source};
 
@@ -23,7 +23,7 @@ use crate::config::{Config, Durability};
 use crate::library::Definitions;
 use crate::measure;
 use crate::metadata::{KeySource, Metadata, MetadataError};
-use crate::outlet::{Outlet, sink_name};
+use crate::outlet::{Outlet, SecondTry, sink_name};
 use crate::published::to_sinks::{self, Feeder};
 use crate::pump::Pump;
 use crate::rest::metrics::Metrics;
@@ -36,6 +36,8 @@ const REQUESTS_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a start waits for the shards, and how often it looks.
 const OPEN_PATIENCE: Duration = Duration::from_secs(10);
 const OPEN_POLL: Duration = Duration::from_millis(2);
+/// How long the analytics may take to keep what was measured.
+const MEASUREMENTS_PATIENCE: Duration = Duration::from_secs(10);
 /// How long sources may take to stop.
 const SOURCES_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -108,8 +110,6 @@ impl App {
         let outlets = Outlets { measurements: measured, publications: published };
         let node = Node::start(node_options(config), definitions.catalog(), outlets).await?;
         let handle = node.handle();
-        open(&handle).await;
-
         let (stopping, pumps_stopped, outlet_stopped) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::default());
@@ -118,21 +118,9 @@ impl App {
         let measurements = tokio::spawn(measure::record(analytics.clone(), metrics.clone(), measurements));
         let ways = (handle.clone(), metadata.clone(), metrics.clone());
         let outlet = tokio::spawn(outlet.run(publications, ways, outlet_stopped.clone()));
-        let mut feeders = Vec::new();
-        for (at, sink) in config.sinks.iter().enumerate() {
-            if config.engine.lifecycle_events && to_sinks::wants_lifecycle(&sink.matches) {
-                let feeder = Feeder {
-                    sink: sink_name(at, sink),
-                    matches: sink.matches.clone(),
-                    node: handle.clone(),
-                    definitions: definitions.clone(),
-                    deliveries: second_tries.clone(),
-                };
-                feeders.push(tokio::spawn(feeder.run(stopping.clone())));
-            }
-        }
-        let mut sources = Vec::new();
-        let mut pumps = Vec::new();
+        open(&handle).await;
+        let feeders = start_feeders(config, &definitions, &handle, &second_tries, &stopping);
+        let (mut sources, mut pumps) = (Vec::new(), Vec::new());
         for source in &config.sources {
             let (intake, intakes) = mpsc::channel(CHANNEL_CAPACITY);
             let started = match &source.mqtt {
@@ -210,10 +198,32 @@ impl App {
         self.outlet_stopped.cancel();
         join(self.outlet, "the outlet").await;
         self.node.drain().await;
-        join(self.measurements, "the analytics").await;
+        if tokio::time::timeout(MEASUREMENTS_PATIENCE, join(self.measurements, "the analytics")).await.is_err() {
+            tracing::error!("somebody measures still; what was measured last is lost");
+        }
         self.metadata.close().await;
         tracing::info!("the node has stopped");
     }
+}
+
+/// What feeds lifecycle events to the sinks that take them.
+fn start_feeders(
+    config: &Config,
+    definitions: &Arc<Definitions>,
+    node: &Handle,
+    deliveries: &mpsc::Sender<SecondTry>,
+    stopping: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let wanted = |matches: &MatchConfig| config.engine.lifecycle_events && to_sinks::wants_lifecycle(matches);
+    let sinks = config.sinks.iter().enumerate().filter(|(_, sink)| wanted(&sink.matches));
+    let feeder = |(at, sink): (usize, &SinkConfig)| Feeder {
+        sink: sink_name(at, sink),
+        matches: sink.matches.clone(),
+        node: node.clone(),
+        definitions: definitions.clone(),
+        deliveries: deliveries.clone(),
+    };
+    sinks.map(feeder).map(|feeder| tokio::spawn(feeder.run(stopping.clone()))).collect()
 }
 
 /// Waits for the shards to have told each other who listens where, so that who hears of the address finds the node ready.

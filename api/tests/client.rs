@@ -1,50 +1,34 @@
 //! The commands that talk to a server, against a real one: both are processes of the real binary.
 
+mod process;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use process::Process;
 use serde_json::{Value, json};
 
 /// A server on a port of its own, with its data in a folder of its own. It ends with the test.
 struct Server {
-    process: Child,
-    url: String,
+    process: Process,
     folder: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended already when this fails.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl Server {
     fn start() -> Server {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_trinity"))
-            .arg("serve")
-            .current_dir(folder.path())
-            .env("TRINITY__SERVER__PORT", "0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs");
-        let stdout = process.stdout.take().expect("its output");
-        let line = BufReader::new(stdout).lines().find_map(|line| {
-            let line = line.expect("text");
-            line.strip_prefix("trinity listens on ").map(str::to_owned)
+        let process = Process::start(|command| {
+            command.current_dir(folder.path()).stderr(Stdio::null());
         });
-        Server { process, url: line.expect("it listens"), folder }
+        Server { process, folder }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trinity"));
-        command.args(arguments).env("TRINITY_SERVER", &self.url).current_dir(self.folder.path());
+        command.args(arguments).env("TRINITY_SERVER", &self.process.base).current_dir(self.folder.path());
         command
     }
 

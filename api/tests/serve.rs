@@ -1,63 +1,29 @@
 //! `trinity serve` as a process: what it says, how it stops, and that killing it loses nothing and does nothing twice.
 
+mod process;
+
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use process::Process;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-/// A node in a process of its own; killed when dropped.
-struct Process {
-    child: Child,
-    base: String,
+fn start(folder: &Path) -> Process {
+    with(folder, &[])
 }
 
-impl Process {
-    fn start(folder: &Path) -> Process {
-        Process::with(folder, &[])
-    }
-
-    fn with(folder: &Path, arguments: &[&str]) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_trinity"))
-            .arg("serve")
-            .args(arguments)
-            .env("TRINITY__SERVER__PORT", "0")
-            .env("TRINITY__ENGINE__DATA_DIR", folder)
-            .env("TRINITY__LOGGING__LEVEL", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let base = line.trim().strip_prefix("trinity listens on ").unwrap_or_else(|| panic!("it said {line:?}"));
-        Process { base: base.to_owned(), child }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("it ends");
-    }
-
-    fn terminate(mut self) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
-        self.child.wait().expect("it ends").code().expect("an exit code")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn with(folder: &Path, arguments: &[&str]) -> Process {
+    Process::start(|command| {
+        command.args(arguments).env("TRINITY__ENGINE__DATA_DIR", folder).env("TRINITY__LOGGING__LEVEL", "error");
+    })
 }
 
 fn client() -> Client {
@@ -105,7 +71,7 @@ async fn killed_in_the_middle_nothing_acknowledged_is_lost_and_nothing_runs_twic
     const EVENTS: u32 = 40;
     let folder = tempfile::tempdir().expect("a folder");
     let client = client();
-    let mut process = Process::start(folder.path());
+    let mut process = start(folder.path());
     let workflow = apply(&client, &process).await;
     let mut wanted = BTreeSet::new();
     for round in 0..ROUNDS {
@@ -127,7 +93,7 @@ async fn killed_in_the_middle_nothing_acknowledged_is_lost_and_nothing_runs_twic
         }
         process.kill();
         sender.await.expect("no panic");
-        process = Process::start(folder.path());
+        process = start(folder.path());
         // As a client does that got no answer: the same again, those that were acknowledged too.
         for n in numbers {
             assert!(publish(&client, &process.base, n).await);
@@ -169,7 +135,7 @@ async fn killed_in_the_middle_every_record_of_kafka_runs_once() {
     let config = file.display().to_string();
     let data = folder.path().join("data");
     let client = client();
-    let mut process = Process::with(&data, &["--config", &config]);
+    let mut process = with(&data, &["--config", &config]);
     let workflow = apply(&client, &process).await;
     let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", &brokers).create().expect("a producer");
     let mut sent = Vec::new();
@@ -195,7 +161,7 @@ async fn killed_in_the_middle_every_record_of_kafka_runs_once() {
         }
         if kill_at.is_some() {
             process.kill();
-            process = Process::with(&data, &["--config", &config]);
+            process = with(&data, &["--config", &config]);
         }
     }
     assert_eq!(process.terminate(), 0, "it stops in order");

@@ -4,12 +4,28 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use trinity_engine::ids::ShardId;
+use trinity_engine::input::{ShardInput, SourceEvent};
+
+/// What each shard takes of events, in their order; the place in the list is the number of the shard.
+#[must_use]
+pub fn by_shard(events: Vec<SourceEvent>, shards: u16) -> Vec<Vec<ShardInput>> {
+    let mut by_shard: Vec<Vec<ShardInput>> = Vec::new();
+    by_shard.resize_with(usize::from(shards), Vec::new);
+    for SourceEvent { event, origin, .. } in events {
+        let shard = ShardId::of_key(event.partition_key().as_bytes(), shards);
+        by_shard[usize::from(shard.0)].push(ShardInput::Event { event, origin });
+    }
+    by_shard
+}
 
 /// A session of a source: broken once a part of it was lost.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Line(Arc<AtomicBool>);
+pub struct Line(Arc<AtomicBool>);
 
 impl Line {
+    /// Whether a part of it was lost: nothing that follows is taken.
+    #[must_use]
     pub fn is_broken(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -18,7 +34,7 @@ impl Line {
 /// Travels with the inputs of one submission that one shard takes. When the last part is committed the sender hears of it.
 /// A part that is dropped uncommitted (its shard crashed) breaks the line, and the sender hears that.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub struct Part {
     submission: Arc<Submission>,
     line: Line,
     committed: bool,
@@ -33,6 +49,7 @@ struct Submission {
 
 impl Part {
     /// The parts of a submission, and what says that all are committed: at once, when there are none.
+    #[must_use]
     pub fn split(parts: usize, permit: OwnedSemaphorePermit, line: &Line) -> (Vec<Part>, oneshot::Receiver<()>) {
         let (done, heard) = oneshot::channel();
         if parts == 0 {
@@ -46,6 +63,7 @@ impl Part {
     }
 
     /// Whether something before it on its line was lost: then it must not be taken.
+    #[must_use]
     pub fn is_broken(&self) -> bool {
         self.line.is_broken()
     }

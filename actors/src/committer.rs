@@ -10,31 +10,21 @@ use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 use tokio::sync::{oneshot, watch};
-use trinity_engine::ids::ShardId;
-use trinity_engine::shard::{CommitReceipt, Ready};
+use trinity_engine::shard::CommitReceipt;
 
-use crate::clock;
+use crate::clock::SystemClock;
 use crate::journal::{Journal, JournalError, ShardBatch};
+use crate::pipeline::{Block, Step};
 use crate::shard_actor::ShardMessage;
 use crate::status::NodeStatus;
 
-/// Bytes of records after which a block takes no further batches.
-const BLOCK_BYTES: usize = 24 << 20;
 /// The first pause after a failed append, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 /// How often old segments are looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
 
-/// One step of a shard on its way to the journal.
-pub(crate) struct Commit {
-    pub shard: ShardId,
-    pub records: Vec<u8>,
-    /// The whole state after these records.
-    pub snapshot: Option<Vec<u8>>,
-    pub ready: Ready,
-    /// Whom the receipt goes to.
-    pub from: ActorRef<ShardMessage>,
-}
+/// A step, and whom its receipt goes to.
+type Commit = (Step, ActorRef<ShardMessage>);
 
 enum Order {
     Commit(Box<Commit>),
@@ -56,17 +46,18 @@ impl Committer {
         journal: Journal,
         newest: u64,
         status: Arc<NodeStatus>,
+        clock: SystemClock,
     ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (orders, received) = channel();
         let (tell, newest) = watch::channel(newest);
-        let thread = Thread { journal, status, newest: tell, retained: Instant::now() };
+        let thread = Thread { journal, clock, status, newest: tell, retained: Instant::now() };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || thread.run(&received))?;
         Ok((Committer { orders, newest }, thread))
     }
 
     /// Hands over a step. After the committer has closed it goes nowhere, as after a crash.
-    pub fn commit(&self, commit: Commit) {
-        let _ = self.orders.send(Order::Commit(Box::new(commit)));
+    pub fn commit(&self, step: Step, from: ActorRef<ShardMessage>) {
+        let _ = self.orders.send(Order::Commit(Box::new((step, from))));
     }
 
     /// Waits until everything handed over so far is durable.
@@ -91,6 +82,7 @@ impl Committer {
 
 struct Thread {
     journal: Journal,
+    clock: SystemClock,
     status: Arc<NodeStatus>,
     newest: watch::Sender<u64>,
     /// When old segments were last looked for.
@@ -110,8 +102,8 @@ impl Thread {
             };
             match order {
                 Order::Commit(first) => {
-                    let commits = gather(*first, orders, &mut next);
-                    self.commit(commits);
+                    let block = gather(*first, orders, &mut next);
+                    self.commit(block);
                 }
                 Order::Fence(done) => {
                     let _ = done.send(());
@@ -128,15 +120,8 @@ impl Thread {
         }
     }
 
-    fn commit(&mut self, commits: Vec<Commit>) {
-        let mut batches = Vec::with_capacity(commits.len());
-        let mut waiting = Vec::with_capacity(commits.len());
-        for Commit { shard, records, snapshot, ready, from } in commits {
-            if !records.is_empty() || snapshot.is_some() {
-                batches.push(ShardBatch { shard, records, snapshot });
-            }
-            waiting.push((ready, from));
-        }
+    fn commit(&mut self, block: Block<ActorRef<ShardMessage>>) {
+        let Block { batches, waiting, .. } = block;
         let block = if batches.is_empty() { *self.newest.borrow() } else { self.append(&batches) };
         let receipt = CommitReceipt { block };
         for (ready, from) in waiting {
@@ -150,7 +135,7 @@ impl Thread {
         let mut pause = RETRY.0;
         let begun = Instant::now();
         loop {
-            match self.journal.append(clock::now(), batches) {
+            match self.journal.append(self.clock.now(), batches) {
                 Ok(receipt) => {
                     self.status.set_degraded(None);
                     self.status.commits.add(1);
@@ -166,7 +151,7 @@ impl Thread {
 
     fn retain(&mut self) {
         self.retained = Instant::now();
-        if let Err(error) = self.journal.retain(clock::now()) {
+        if let Err(error) = self.journal.retain(self.clock.now()) {
             tracing::warn!(%error, "old segments can't be dropped");
         }
     }
@@ -185,20 +170,13 @@ impl Thread {
     }
 }
 
-/// What is there already, up to the size of a block. A shard's snapshot is its last batch in a block.
-fn gather(first: Commit, orders: &Receiver<Order>, next: &mut Option<Order>) -> Vec<Commit> {
-    let mut bytes = first.records.len();
-    let mut commits = vec![first];
-    while bytes < BLOCK_BYTES {
+/// What is there already, as far as one block takes it.
+fn gather(first: Commit, orders: &Receiver<Order>, next: &mut Option<Order>) -> Block<ActorRef<ShardMessage>> {
+    let mut block = Block::default();
+    block.add(first.0, first.1);
+    while block.has_room() {
         match orders.try_recv() {
-            Ok(Order::Commit(commit)) => {
-                if commits.iter().any(|own| own.shard == commit.shard && own.snapshot.is_some()) {
-                    *next = Some(Order::Commit(commit));
-                    break;
-                }
-                bytes += commit.records.len();
-                commits.push(*commit);
-            }
+            Ok(Order::Commit(commit)) if block.takes(&commit.0) => block.add(commit.0, commit.1),
             Ok(other) => {
                 *next = Some(other);
                 break;
@@ -206,5 +184,5 @@ fn gather(first: Commit, orders: &Receiver<Order>, next: &mut Option<Order>) -> 
             Err(_) => break,
         }
     }
-    commits
+    block
 }

@@ -14,7 +14,7 @@ use trinity_engine::input::{Control, ShardInput, SourceEvent};
 use trinity_engine::shard::{Catalog, Reply};
 use trinity_engine::value::Value;
 
-use crate::admission::{Line, Part};
+use crate::admission::{Line, Part, by_shard};
 use crate::journal::{JournalError, Reader};
 use crate::shard_actor::{Away, Directory, ShardMessage};
 use crate::status::NodeStatus;
@@ -287,13 +287,7 @@ impl Handle {
 
     fn distribute(&self, events: Vec<SourceEvent>, permit: OwnedSemaphorePermit, line: &Line) -> Admitted {
         self.0.status.events.add(events.len() as u64);
-        let shards = usize::from(self.0.shards);
-        let mut by_shard: Vec<Vec<ShardInput>> = Vec::new();
-        by_shard.resize_with(shards, Vec::new);
-        for SourceEvent { event, origin, .. } in events {
-            let shard = ShardId::of_key(event.partition_key().as_bytes(), self.0.shards);
-            by_shard[usize::from(shard.0)].push(ShardInput::Event { event, origin });
-        }
+        let by_shard = by_shard(events, self.0.shards);
         let used = by_shard.iter().filter(|inputs| !inputs.is_empty()).count();
         let (mut parts, durable) = Part::split(used, permit, line);
         for (shard, inputs) in (0..self.0.shards).map(ShardId).zip(by_shard) {

@@ -6,7 +6,7 @@
 //! anything leaves. [`handle::Handle`] is the only way in.
 #![warn(missing_docs)]
 
-mod admission;
+pub mod admission;
 pub mod call;
 pub mod clock;
 mod committer;
@@ -15,5 +15,6 @@ pub mod handle;
 pub mod inbox;
 pub mod journal;
 pub mod node;
+pub mod pipeline;
 mod shard_actor;
 pub mod status;

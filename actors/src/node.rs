@@ -20,10 +20,11 @@ use trinity_engine::input::ShardInput;
 use trinity_engine::shard::{Catalog, ReplayError, Settings, Shard};
 
 use crate::call::{Egress, HttpCaller};
+use crate::clock::SystemClock;
 use crate::committer::Committer;
 use crate::execution_actor::Callers;
 use crate::handle::{ADMITTED_MAX, Handle, Inner};
-use crate::journal::{self, Journal, JournalError, Reader, Storage};
+use crate::journal::{self, Journal, JournalError, Reader, Recovery, Storage};
 use crate::shard_actor::{Directory, ShardActor, ShardMessage, Surroundings};
 use crate::status::NodeStatus;
 
@@ -145,10 +146,13 @@ impl Node {
         };
         let status = Arc::new(NodeStatus::new(count));
         let reader = journal.reader();
-        let (committer, thread) = Committer::start(journal, newest, status.clone())?;
+        // Time never goes back: it begins with what was stored last.
+        let clock = SystemClock::new(reader.time());
+        let (committer, thread) = Committer::start(journal, newest, status.clone(), clock.clone())?;
         let http = HttpCaller::new(egress).map_err(StartError::Calls)?;
         let directory = Directory::default();
         let around = Surroundings {
+            clock,
             committer: committer.clone(),
             directory: directory.clone(),
             callers: Callers { http, permits: Arc::new(Semaphore::new(CALLS_MAX)) },
@@ -212,7 +216,11 @@ impl Node {
     }
 }
 
-fn recover(
+/// Opens the journal and brings all shards back as they were; also answers the number of the newest block.
+///
+/// # Errors
+/// What is in the way; nothing was changed then.
+pub fn recover(
     storage: Storage,
     options: journal::Options,
     count: u16,
@@ -270,17 +278,29 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     fn rebuild(&self, id: ShardId) -> Result<Shard, StartError> {
-        let recovery = self.reader.recovery()?;
-        let (settings, catalog) = (self.settings.clone(), self.catalog.load_full());
-        let mut shard = match recovery.snapshot(id) {
-            Some(bytes) => Shard::from_snapshot(id, settings, catalog, bytes)?,
-            None => Shard::new(id, settings, catalog),
-        };
-        recovery.replay(|other, records: &[u8]| -> Result<(), StartError> {
-            if other == id { Ok(shard.replay(records)?) } else { Ok(()) }
-        })?;
-        Ok(shard)
+        rebuild(&self.reader.recovery()?, id, &self.settings, &self.catalog.load_full())
     }
+}
+
+/// Brings one shard back as it was.
+///
+/// # Errors
+/// What is stored of it can't be read.
+pub fn rebuild(
+    recovery: &Recovery,
+    id: ShardId,
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+) -> Result<Shard, StartError> {
+    let (settings, catalog) = (settings.clone(), catalog.clone());
+    let mut shard = match recovery.snapshot(id) {
+        Some(bytes) => Shard::from_snapshot(id, settings, catalog, bytes)?,
+        None => Shard::new(id, settings, catalog),
+    };
+    recovery.replay(|other, records: &[u8]| -> Result<(), StartError> {
+        if other == id { Ok(shard.replay(records)?) } else { Ok(()) }
+    })?;
+    Ok(shard)
 }
 
 /// What the node's actor takes.

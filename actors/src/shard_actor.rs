@@ -1,12 +1,11 @@
 //! The actor of a shard: brings inputs to the core, its decisions to the committer, and what they release to the outside.
 //!
-//! Inputs that come while a step runs or its commit is on its way wait and are taken together by the next one. At most
-//! [`STEPS_UNDER_WAY`] steps wait for their receipts: one is computed while the other is written.
+//! Inputs that come while a step runs or its commit is on its way wait and are taken together by the next one. What it
+//! decides besides that is in [`crate::pipeline`].
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rustc_hash::FxHashMap;
@@ -19,20 +18,15 @@ use trinity_engine::shard::{CommitReceipt, Ready, Released, Reply, Shard, ShardE
 use trinity_engine::time::Timestamp;
 
 use crate::admission::Part;
-use crate::clock;
-use crate::committer::{Commit, Committer};
+use crate::clock::SystemClock;
+use crate::committer::Committer;
 use crate::execution_actor::{Call, Callers, ExecutionActor};
-use crate::inbox::Inbox;
 use crate::node::{Outlets, Publication};
+use crate::pipeline::{Pipeline, SnapshotRule, Step};
 use crate::status::NodeStatus;
 
-/// How many steps of a shard may wait for their receipts.
-const STEPS_UNDER_WAY: usize = 2;
-/// A shard writes a snapshot after this many bytes of records, or four times its last snapshot if that is more: so writing
-/// snapshots costs at most a quarter of writing records.
-const SNAPSHOT_AFTER_BYTES: usize = 16 << 20;
-/// … and after this long when anything was recorded.
-const SNAPSHOT_AFTER: Duration = Duration::from_secs(300);
+/// How long a timer sleeps at most before it looks at the time again: the wall clock may be set forward meanwhile.
+const SLEEP_MAX: Duration = Duration::from_millis(500);
 
 /// What the actor takes.
 pub(crate) enum ShardMessage {
@@ -97,6 +91,7 @@ pub(crate) struct Away;
 /// What all shards of a node share.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
+    pub clock: SystemClock,
     pub committer: Committer,
     pub directory: Directory,
     pub callers: Callers,
@@ -111,18 +106,13 @@ type CallKey = (ExecutionId, ActivationId);
 pub(crate) struct State {
     shard: Shard,
     around: Surroundings,
-    inbox: Inbox<Part>,
+    pipeline: Pipeline<Part>,
     replies: FxHashMap<ReplyToken, oneshot::Sender<Reply>>,
     tokens: u64,
-    /// The parts that each step under way completes, oldest first.
-    under_way: VecDeque<Vec<Part>>,
     step_ordered: bool,
     timer: Option<(Timestamp, JoinHandle<()>)>,
     calls: FxHashMap<CallKey, (u32, ActorRef<Call>)>,
     callers: FxHashMap<ActorId, CallKey>,
-    unsnapped_bytes: usize,
-    snapshot_bytes: usize,
-    snapped: Instant,
     draining: Option<oneshot::Sender<()>>,
     drained: bool,
 }
@@ -141,27 +131,24 @@ impl Actor for ShardActor {
         // Those of a predecessor that failed ended with it.
         around.status.shard(shard.id()).calls.set(0);
         Ok(State {
+            pipeline: Pipeline::new(SnapshotRule::default(), around.clock.now()),
             shard,
             around,
-            inbox: Inbox::default(),
             replies: FxHashMap::default(),
             tokens: 0,
-            under_way: VecDeque::new(),
             step_ordered: false,
             timer: None,
             calls: FxHashMap::default(),
             callers: FxHashMap::default(),
-            unsnapped_bytes: 0,
-            snapshot_bytes: 0,
-            snapped: Instant::now(),
             draining: None,
             drained: false,
         })
     }
 
     async fn post_start(&self, myself: ActorRef<ShardMessage>, state: &mut State) -> Result<(), ActorProcessingErr> {
-        let ready = state.shard.recovered(clock::now());
-        state.hand_over(ready, Vec::new(), &myself);
+        let now = state.around.clock.now();
+        let step = state.pipeline.recovered(&mut state.shard, now);
+        state.hand_over(step, &myself);
         Ok(())
     }
 
@@ -176,7 +163,7 @@ impl Actor for ShardActor {
             ShardMessage::Events(_, part) if part.is_broken() => {}
             ShardMessage::Events(inputs, part) => {
                 state.queue(inputs);
-                state.inbox.mark(part);
+                state.pipeline.mark(part);
             }
             ShardMessage::Command(make, reply) => {
                 state.tokens += 1;
@@ -202,8 +189,8 @@ impl Actor for ShardActor {
                 state.step(&myself);
             }
             ShardMessage::Committed { ready, receipt } => {
-                let parts = state.under_way.pop_front().unwrap_or_default();
-                state.release(ready.release(receipt), &myself).await;
+                let (released, parts) = state.pipeline.committed(ready, receipt);
+                state.release(released, &myself).await;
                 for part in parts {
                     part.committed();
                 }
@@ -246,16 +233,16 @@ impl Actor for ShardActor {
 
 impl State {
     fn queue(&mut self, inputs: impl IntoIterator<Item = ShardInput>) {
-        self.inbox.push(&self.shard, inputs);
+        self.pipeline.push(&self.shard, inputs);
     }
 
-    fn has_work(&self) -> bool {
-        self.inbox.has_work(&self.shard, clock::now())
+    fn may_step(&self) -> bool {
+        self.pipeline.may_step(&self.shard, self.around.clock.now())
     }
 
     /// Orders a step behind the messages that are already there, so that one step takes them all.
     fn order_step(&mut self, myself: &ActorRef<ShardMessage>) -> Result<(), ActorProcessingErr> {
-        if !self.step_ordered && self.under_way.len() < STEPS_UNDER_WAY && self.has_work() {
+        if !self.step_ordered && self.may_step() {
             self.step_ordered = true;
             myself.send_message(ShardMessage::Step)?;
         }
@@ -263,33 +250,14 @@ impl State {
     }
 
     fn step(&mut self, myself: &ActorRef<ShardMessage>) {
-        if self.under_way.len() >= STEPS_UNDER_WAY || !self.has_work() {
-            return;
+        if self.may_step() {
+            let step = self.pipeline.step(&mut self.shard, self.around.clock.now());
+            self.hand_over(step, myself);
         }
-        let (ready, parts) = self.inbox.step(&mut self.shard, clock::now());
-        self.hand_over(ready, parts, myself);
     }
 
-    fn hand_over(&mut self, mut ready: Ready, parts: Vec<Part>, myself: &ActorRef<ShardMessage>) {
-        let records = ready.take_records();
-        self.unsnapped_bytes += records.len();
-        let snapshot = self.is_snapshot_due().then(|| self.snapshot());
-        self.under_way.push_back(parts);
-        let shard = self.shard.id();
-        self.around.committer.commit(Commit { shard, records, snapshot, ready, from: myself.clone() });
-    }
-
-    fn is_snapshot_due(&self) -> bool {
-        let enough = self.unsnapped_bytes > SNAPSHOT_AFTER_BYTES.max(4 * self.snapshot_bytes);
-        enough || (self.unsnapped_bytes > 0 && self.snapped.elapsed() > SNAPSHOT_AFTER)
-    }
-
-    fn snapshot(&mut self) -> Vec<u8> {
-        let snapshot = self.shard.snapshot();
-        self.snapshot_bytes = snapshot.len();
-        self.unsnapped_bytes = 0;
-        self.snapped = Instant::now();
-        snapshot
+    fn hand_over(&mut self, step: Step, myself: &ActorRef<ShardMessage>) {
+        self.around.committer.commit(step, myself.clone());
     }
 
     /// Lets go what a durable step releases. Shards come before clients: whoever hears of a commit finds its
@@ -384,8 +352,9 @@ impl State {
         }
         if let Some(at) = wake {
             let myself = myself.clone();
+            let pause = Duration::from_micros(at.micros_since(self.around.clock.now()));
             let timer = tokio::spawn(async move {
-                tokio::time::sleep(clock::until(at)).await;
+                tokio::time::sleep(pause.min(SLEEP_MAX)).await;
                 let _ = myself.send_message(ShardMessage::Wake(at));
             });
             self.timer = Some((at, timer));
@@ -394,22 +363,14 @@ impl State {
 
     /// Goes on with draining: when nothing is under way, a last commit with a snapshot, then the answer.
     fn drain(&mut self, myself: &ActorRef<ShardMessage>) {
-        let idle = self.under_way.is_empty() && self.inbox.is_empty() && self.calls.is_empty();
+        let idle = self.pipeline.is_idle() && self.calls.is_empty();
         if self.draining.is_none() || !idle {
             return;
         }
-        if !self.drained && self.unsnapped_bytes > 0 {
-            self.drained = true;
-            let snapshot = self.snapshot();
-            self.under_way.push_back(Vec::new());
-            self.around.committer.commit(Commit {
-                shard: self.shard.id(),
-                records: Vec::new(),
-                snapshot: Some(snapshot),
-                ready: Ready::default(),
-                from: myself.clone(),
-            });
-            return;
+        if !std::mem::replace(&mut self.drained, true)
+            && let Some(step) = self.pipeline.last(&self.shard, self.around.clock.now())
+        {
+            return self.hand_over(step, myself);
         }
         if let Some(done) = self.draining.take() {
             let _ = done.send(());
@@ -419,7 +380,7 @@ impl State {
     fn tell(&self) {
         let status = self.around.status.shard(self.shard.id());
         status.live.set(self.shard.live() as u64);
-        status.queued.set(self.inbox.len() as u64);
+        status.queued.set(self.pipeline.queued() as u64);
         status.outbox.set(self.shard.outbox() as u64);
         status.open.store(self.shard.is_open(), Ordering::Relaxed);
     }

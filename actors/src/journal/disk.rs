@@ -176,13 +176,12 @@ impl Disk {
     /// Removes a file, before anything that is done later; no error when there is none.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match self {
-            Disk::Memory(disk) => disk.lose(name),
+            Disk::Memory(disk) => disk.remove(name),
             Disk::Directory(path) => match fs::remove_file(path.join(name)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.and_then(|()| sync_directory(path))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed.and_then(|()| sync_directory(path)),
             },
         }
-        Ok(())
     }
 }
 

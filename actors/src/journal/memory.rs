@@ -19,6 +19,8 @@ struct State {
     reads: u64,
     syncs_to_fail: u32,
     syncs_held: bool,
+    /// How many changes are asked for until one fails, that one included; 0 from then on.
+    changes_left: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +116,13 @@ impl MemoryDisk {
         self.state().files.remove(name);
     }
 
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.change()?;
+        state.files.remove(name);
+        Ok(())
+    }
+
     /// From now on its files may hold so many bytes together; `None` for no end.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
@@ -127,6 +136,24 @@ impl MemoryDisk {
     /// From now on, or no longer, syncs answer at once and store nothing: a disk that lies, or the moment before a sync returns.
     pub fn hold_syncs(&self, held: bool) {
         self.state().syncs_held = held;
+    }
+
+    /// The `count`-th further change (a write, a sync, a file made, put or removed) fails, and all after it: the machine is
+    /// about to lose its power. If it is a write, a part of it may still survive.
+    pub fn fail_at(&self, count: u64) {
+        self.state().changes_left = Some(count.max(1));
+    }
+
+    /// Whether it will still fail because of [`MemoryDisk::fail_at`], or has.
+    #[must_use]
+    pub fn will_fail(&self) -> bool {
+        self.state().changes_left.is_some()
+    }
+
+    /// Whether a change was refused because of [`MemoryDisk::fail_at`].
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.state().changes_left == Some(0)
     }
 
     /// The longest run of bytes written to one file that no sync covered.
@@ -184,6 +211,7 @@ impl MemoryDisk {
     pub(super) fn create(&self, name: &str, bytes: u64) -> io::Result<()> {
         let length = usize::try_from(bytes).map_err(io::Error::other)?;
         let mut state = self.state();
+        state.change()?;
         state.claim(name, bytes)?;
         state.files.insert(name.to_owned(), MemoryFile { content: vec![0; length], ..MemoryFile::default() });
         Ok(())
@@ -191,6 +219,7 @@ impl MemoryDisk {
 
     pub(super) fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let mut state = self.state();
+        state.change()?;
         state.claim(name, content.len() as u64)?;
         state.files.insert(name.to_owned(), MemoryFile { content: content.to_vec(), ..MemoryFile::default() });
         Ok(())
@@ -199,16 +228,22 @@ impl MemoryDisk {
     pub(super) fn write(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(io::Error::other)?;
         let mut state = self.state();
+        let dead = state.changes_left == Some(0);
+        let done = state.change();
+        if dead {
+            return done;
+        }
         let file = state.files.get_mut(name).ok_or_else(not_found)?;
         let place = file.content.get_mut(at..at + bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
         let before = place.to_vec();
         place.copy_from_slice(bytes);
         file.unsynced.push(Write { at, before, after: bytes.to_vec() });
-        Ok(())
+        done
     }
 
     pub(super) fn sync(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
+        state.change()?;
         state.syncs += 1;
         let held = state.syncs_held;
         let fails = state.syncs_to_fail > 0;
@@ -230,6 +265,13 @@ impl MemoryDisk {
 }
 
 impl State {
+    /// Whether another change is done.
+    fn change(&mut self) -> io::Result<()> {
+        let Some(left) = &mut self.changes_left else { return Ok(()) };
+        *left = left.saturating_sub(1);
+        if *left == 0 { Err(io::Error::other("the power fails")) } else { Ok(()) }
+    }
+
     fn bytes_used(&self) -> u64 {
         self.files.values().map(|file| file.content.len() as u64).sum()
     }

@@ -145,6 +145,14 @@ impl Reader {
         phases
     }
 
+    /// The time of the newest block; the beginning of time when there is none.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        let state = self.shared.read();
+        let active = state.active.as_ref().and_then(|active| active.index.blocks.last()).map(|block| block.time);
+        active.or_else(|| state.sealed.last().map(|sealed| sealed.summary.times.1)).unwrap_or_default()
+    }
+
     /// The bytes of all segment files.
     #[must_use]
     pub fn bytes(&self) -> u64 {

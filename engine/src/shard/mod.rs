@@ -132,6 +132,12 @@ impl Shard {
         self.id
     }
 
+    /// The time of its last step: it never takes one at an earlier time.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.last
+    }
+
     /// How many executions live.
     #[must_use]
     pub fn live(&self) -> usize {

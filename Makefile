@@ -3,7 +3,7 @@ CARGO ?= cargo
 # A cache outside the checkout keeps repeats in minutes.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 
-.PHONY: help build demo release bench simulate test check fmt packages
+.PHONY: help build demo release bench simulate defects test check fmt packages
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
@@ -27,8 +27,12 @@ bench: packages ## the reference workflow in-process and from Kafka: rate, CPU o
 	eval "$$(deploy/local/services env)" && $(CARGO_TARGET_DIR)/release/trinity-bench; status=$$?; deploy/local/services stop; exit $$status
 
 SEEDS ?= 10000
-simulate: ## many seeds of the simulator: SEEDS=10000
-	SIMULATION_SEEDS=$(SEEDS) $(CARGO) test -p trinity-actors --test simulation -- --nocapture
+SIMULATION = $(CARGO) test --release -p trinity-actors --test simulation
+simulate: packages ## seeds of the simulator on all cores: SEEDS=10000 FROM=0 THREADS=n; or one with all that happens: SEED=n LOG=file
+	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) SIMULATION_THREADS=$(THREADS) SIMULATION_SEED=$(SEED) \
+	  SIMULATION_LOG=$(LOG) SIMULATION_LOGS=$(LOGS) SIMULATION_DEFECT=$(DEFECT) $(SIMULATION) no_seed -- --nocapture
+defects: packages ## how soon the simulator finds each deliberate defect
+	$(SIMULATION) deliberate -- --nocapture
 
 test: packages ## every test, on a real Mosquitto and a real Kafka
 	deploy/local/services start

@@ -1,89 +1,262 @@
-//! What must hold at the end of every run, each by its name.
+//! What must hold, each by its name. Most of it is looked at when the world has come to rest, some whenever something
+//! leaves the node or becomes durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use trinity_engine::history::{Fact, HistoryEvent, Phase};
-use trinity_engine::ids::ExecutionId;
-use trinity_engine::shard::Shard;
+use trinity_engine::history::{Fact, HistoryEvent, Phase, Trigger, TriggerKind};
+use trinity_engine::ids::{DefinitionId, ExecutionId};
+use trinity_engine::value::Value;
 use trinity_engine::wire::history;
 
-use crate::node::{BOTH, CALL, PARENT, PAUSE, READING, TELL};
-use crate::outside::Kind;
+use crate::neighbours::Kind;
+use crate::workflows::{AFTER, BOTH, CALL, CRON, EACH, ECHO, LIMIT, PARENT, READING, TELL, TICK, pause, pause_version};
 use crate::world::World;
 
+/// What must hold.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Invariant {
+    /// What a source, a client or another shard was told of is still there after any crash.
+    NothingAcknowledgedIsLost,
+    /// Each message, request and emitted event starts what it starts once.
+    NoInputActsTwice,
+    /// No call, reply or acknowledgement leaves before what it stands for is on the disk.
+    NothingLeavesBeforeItIsDurable,
+    /// An execution begins once, ends once, and nothing follows.
+    TerminalPhasesNeverChange,
+    /// Without faults everything ends: whatever lives has a timer, a call, a subscription or a child that moves it.
+    EverythingComesToRest,
+    /// No timer fires before its time, whatever is done to the wall clock.
+    TimersAreNeverEarly,
+    /// … nor more than a second after it while nothing hinders the node.
+    TimersAreInTime,
+    /// Executions of one key of a log start in the order in which the log has them.
+    KeysStartInOrder,
+    /// The state of a shard is the fold of its records.
+    TheFoldIsTheState,
+    /// The phase is what the history says, and its times never go back.
+    TheHistoryIsWhole,
+    /// A repeated call carries the same idempotency key, and no other call does.
+    IdempotencyKeysAreStable,
+    /// An emitted event reaches its sink at least once, always with the same id and content.
+    EmittedEventsArrive,
+    /// Each moment of a schedule starts one execution at most; an `after` waits for the end of the last.
+    SchedulesFireOnce,
+    /// An execution ends on the version of its definition with which it began.
+    VersionsAreKept,
+    /// Success never turns into failure: only what may fail does.
+    NothingFailsForNoReason,
+    /// The journal takes what shards decide, and opens after any crash.
+    TheJournalTakesAndOpens,
+    /// A flipped bit on the disk is found, or changes nothing of what is served.
+    FlippedBitsAreFound,
+    /// No step panics.
+    NoStepPanics,
+}
+
+impl Invariant {
+    pub const ALL: [Invariant; 18] = [
+        Invariant::NothingAcknowledgedIsLost,
+        Invariant::NoInputActsTwice,
+        Invariant::NothingLeavesBeforeItIsDurable,
+        Invariant::TerminalPhasesNeverChange,
+        Invariant::EverythingComesToRest,
+        Invariant::TimersAreNeverEarly,
+        Invariant::TimersAreInTime,
+        Invariant::KeysStartInOrder,
+        Invariant::TheFoldIsTheState,
+        Invariant::TheHistoryIsWhole,
+        Invariant::IdempotencyKeysAreStable,
+        Invariant::EmittedEventsArrive,
+        Invariant::SchedulesFireOnce,
+        Invariant::VersionsAreKept,
+        Invariant::NothingFailsForNoReason,
+        Invariant::TheJournalTakesAndOpens,
+        Invariant::FlippedBitsAreFound,
+        Invariant::NoStepPanics,
+    ];
+}
+
+/// An invariant does not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    pub invariant: Invariant,
+    pub detail: String,
+}
+
+/// Ends the run.
+pub fn violated(invariant: Invariant, detail: String) -> ! {
+    std::panic::panic_any(Violation { invariant, detail })
+}
+
+fn require(holds: bool, invariant: Invariant, detail: impl FnOnce() -> String) {
+    if !holds {
+        violated(invariant, detail());
+    }
+}
+
 struct Stored {
-    definition: u32,
+    definition: DefinitionId,
     phase: Phase,
+    records: u32,
     history: Vec<HistoryEvent>,
 }
 
-impl World {
-    /// The executions that live, as the journal knows them.
-    pub fn live(&self) -> Vec<ExecutionId> {
-        let stored = self.stored();
-        stored.into_iter().filter(|(_, stored)| !stored.phase.is_terminal()).map(|(id, _)| id).collect()
+impl Stored {
+    fn created(&self) -> Option<(&Value, &Trigger)> {
+        match &self.history.first()?.fact {
+            Fact::Created { input, trigger } => Some((input, trigger)),
+            _ => None,
+        }
     }
+}
 
-    fn stored(&self) -> BTreeMap<ExecutionId, Stored> {
-        let mut all: BTreeMap<ExecutionId, Stored> = BTreeMap::new();
-        let read = self.node.journal.reader().records_forward(None, &mut |_, header, bytes| {
+type All = BTreeMap<ExecutionId, Stored>;
+
+fn number(value: &Value, key: &str) -> Option<u64> {
+    match value.get(key)? {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+impl World {
+    /// All executions, read back from the journal.
+    fn stored(&self) -> All {
+        let mut all = All::new();
+        let read = self.node.reader.records_forward(None, &mut |_, header, bytes| {
             let events = history::decode(bytes).expect("a readable history");
-            let fresh = Stored { definition: header.definition.0, phase: header.phase, history: Vec::new() };
+            let fresh = Stored { definition: header.definition, phase: header.phase, records: 0, history: Vec::new() };
             let stored = all.entry(header.id).or_insert(fresh);
-            // A terminal phase never changes, and nothing follows it.
-            let first = stored.history.is_empty();
-            assert!(first || !stored.phase.is_terminal(), "terminal phase changes: {}", header.id);
-            assert_eq!(header.begins, first, "an execution begins twice or not at all: {}", header.id);
             stored.phase = header.phase;
+            stored.records += 1;
             stored.history.extend(events);
             ControlFlow::Continue(())
         });
-        read.expect("a readable journal");
+        read.unwrap_or_else(|error| violated(Invariant::TheJournalTakesAndOpens, error.to_string()));
         all
     }
 
     pub fn check(&mut self) {
-        let stored = self.stored();
-        self.totals.executions += stored.len() as u64;
-        self.every_message_acts_once(&stored);
-        self.keys_start_in_order(&stored);
-        self.nothing_hangs(&stored);
-        self.promises_are_kept(&stored);
-        self.timers_are_not_early(&stored);
-        self.calls_keep_their_key();
-        self.emitted_events_arrive(&stored);
-        self.only_calls_fail(&stored);
-        self.the_fold_is_the_state();
+        let all = self.stored();
+        self.totals.executions += all.len() as u64;
+        self.what_was_durable_is_there(&all);
+        self.all_have_ended(&all);
+        self.messages_act_once(&all);
+        self.requests_act_once(&all);
+        self.emitted_events_act_once(&all);
+        self.children_begin_once(&all);
+        self.keys_start_in_order(&all);
+        self.histories_are_whole(&all);
+        self.waits_are_not_early(&all);
+        self.emitted_events_arrive(&all);
+        self.schedules_fire_once(&all);
+        self.versions_are_kept(&all);
+        self.only_what_may_fail_fails(&all);
     }
 
-    fn every_message_acts_once(&self, stored: &BTreeMap<ExecutionId, Stored>) {
-        assert!(self.sources.iter().all(|source| source.is_done()), "a message is never acknowledged");
+    fn what_was_durable_is_there(&self, all: &All) {
+        for (id, entry) in &self.ledger.executions {
+            let found = all.get(id).map(|stored| (stored.phase, stored.records));
+            let said = Some((entry.phase, entry.records));
+            require(found == said, Invariant::NothingAcknowledgedIsLost, || format!("{id}: {said:?} became {found:?}"));
+        }
+        require(all.len() == self.ledger.executions.len(), Invariant::NoInputActsTwice, || {
+            "the journal holds executions that were never committed".to_owned()
+        });
+    }
+
+    fn all_have_ended(&self, all: &All) {
+        let whole = self.node.is_whole();
+        require(whole, Invariant::EverythingComesToRest, || "a shard waits for the others".to_owned());
+        for (id, stored) in all {
+            require(stored.phase.is_terminal(), Invariant::EverythingComesToRest, || {
+                format!("{id} of {:?} hangs as {:?}", stored.definition, stored.phase)
+            });
+        }
+        let left = self.node.cells.iter().flatten().map(|cell| cell.shard.outbox()).sum::<usize>();
+        require(left == 0, Invariant::EverythingComesToRest, || format!("{left} messages never arrive"));
+        let done = self.sources.iter().all(super::neighbours::Source::is_done);
+        require(done, Invariant::EverythingComesToRest, || "a message is never acknowledged".to_owned());
+    }
+
+    fn messages_act_once(&self, all: &All) {
         let mut acted: BTreeMap<&str, u32> = BTreeMap::new();
-        for execution in stored.values().filter(|e| e.definition == READING.0) {
-            if let Some(Fact::Created { trigger, .. }) = execution.history.first().map(|event| &event.fact) {
-                *acted.entry(trigger.event_id.as_deref().expect("an event's id")).or_default() += 1;
+        for stored in all.values().filter(|stored| stored.definition == READING) {
+            if let Some((_, trigger)) = stored.created() {
+                *acted.entry(trigger.event_id.as_deref().unwrap_or_default()).or_default() += 1;
             }
         }
         let (mut left, mut right) = (0, 0);
-        for message in self.sources.iter().flat_map(|source| &source.log) {
-            let count = acted.remove(message.event.id.as_str()).unwrap_or(0);
-            match message.event.event_type.as_str() {
-                "reading" => assert_eq!(count, 1, "message {} acts {count} times", message.event.id),
+        for event in self.sources.iter().flat_map(|source| &source.log) {
+            match event.event_type.as_str() {
+                "reading" => {
+                    let count = acted.remove(event.id.as_str()).unwrap_or(0);
+                    let id = &event.id;
+                    require(count > 0, Invariant::NothingAcknowledgedIsLost, || format!("message {id}"));
+                    require(count < 2, Invariant::NoInputActsTwice, || format!("message {id} acts {count} times"));
+                }
                 "left" => left += 1,
                 _ => right += 1,
             }
         }
-        assert!(acted.is_empty(), "executions of messages that nobody published: {acted:?}");
-        let both = stored.values().filter(|e| e.definition == BOTH.0).count();
-        assert_eq!(both, left.min(right), "pairs of {left} left and {right} right events");
+        require(acted.is_empty(), Invariant::NoInputActsTwice, || format!("nobody published {acted:?}"));
+        let both = all.values().filter(|stored| stored.definition == BOTH).count();
+        let pairs = || format!("{both} pairs of {left} left and {right} right");
+        require(both >= left.min(right), Invariant::NothingAcknowledgedIsLost, pairs);
+        require(both <= left.min(right), Invariant::NoInputActsTwice, pairs);
+    }
+
+    fn requests_act_once(&self, all: &All) {
+        let mut keys = BTreeSet::new();
+        for (id, stored) in all {
+            let Some((input, trigger)) = stored.created() else { continue };
+            if trigger.kind == TriggerKind::Api {
+                let key = number(input, "key").expect("every request has one");
+                require(keys.insert(key), Invariant::NoInputActsTwice, || format!("request {key} starts {id} as well"));
+            }
+        }
+    }
+
+    /// What executions emit starts other executions once.
+    fn emitted_events_act_once(&self, all: &All) {
+        let mut pings: BTreeMap<String, u32> = emitted(all, "ping").into_iter().map(|id| (id, 0)).collect();
+        for stored in all.values().filter(|stored| stored.definition == ECHO) {
+            let id = stored.created().and_then(|(_, trigger)| trigger.event_id.clone()).unwrap_or_default();
+            match pings.get_mut(id.as_str()) {
+                Some(count) => *count += 1,
+                None => violated(Invariant::NoInputActsTwice, format!("nobody emitted {id}")),
+            }
+        }
+        for (id, count) in pings {
+            require(count > 0, Invariant::NothingAcknowledgedIsLost, || format!("event {id} was never heard"));
+            require(count < 2, Invariant::NoInputActsTwice, || format!("event {id} acts {count} times"));
+        }
+    }
+
+    fn children_begin_once(&self, all: &All) {
+        let mut children: BTreeMap<String, u32> = BTreeMap::new();
+        for stored in all.values() {
+            if let Some((_, trigger)) = stored.created()
+                && trigger.kind == TriggerKind::Workflow
+            {
+                *children.entry(trigger.event_id.clone().unwrap_or_default().to_string()).or_default() += 1;
+            }
+        }
+        for (id, stored) in all.iter().filter(|(_, stored)| stored.definition == PARENT) {
+            let count = children.remove(&id.to_string()).unwrap_or(0);
+            require(count < 2, Invariant::NoInputActsTwice, || format!("{id} has {count} children"));
+            let lost = stored.phase == Phase::Completed && count == 0;
+            require(!lost, Invariant::NothingAcknowledgedIsLost, || format!("{id} completed without its child"));
+        }
+        require(children.is_empty(), Invariant::NoInputActsTwice, || format!("no parents of {children:?}"));
     }
 
     /// The readings of one key of one log start in the order they were published.
-    fn keys_start_in_order(&self, stored: &BTreeMap<ExecutionId, Stored>) {
+    fn keys_start_in_order(&self, all: &All) {
         let mut order: BTreeMap<&str, u64> = BTreeMap::new();
-        for (id, execution) in stored {
-            if let Some(Fact::Created { trigger, .. }) = execution.history.first().map(|event| &event.fact)
+        for (id, stored) in all {
+            if let Some((_, trigger)) = stored.created()
                 && let Some(event) = &trigger.event_id
             {
                 order.insert(event, id.sequence());
@@ -91,88 +264,116 @@ impl World {
         }
         for source in self.sources.iter().filter(|source| source.kind == Kind::Log) {
             let mut last: BTreeMap<&str, u64> = BTreeMap::new();
-            for message in source.log.iter().filter(|message| message.event.event_type == "reading") {
-                let sequence = order[message.event.id.as_str()];
-                let before = last.insert(message.event.partition_key(), sequence);
-                assert!(before.is_none_or(|before| before < sequence), "order of {}", message.event.id);
+            for event in source.log.iter().filter(|event| event.event_type == "reading") {
+                let sequence = order[event.id.as_str()];
+                let before = last.insert(event.partition_key(), sequence);
+                let ordered = before.is_none_or(|before| before < sequence);
+                require(ordered, Invariant::KeysStartInOrder, || format!("{} starts too early", event.id));
             }
         }
     }
 
-    fn nothing_hangs(&self, stored: &BTreeMap<ExecutionId, Stored>) {
-        assert!(self.node.cells.iter().flatten().all(|cell| cell.shard.is_open()), "a shard waits for the others");
-        for (id, execution) in stored {
-            assert!(execution.phase.is_terminal(), "{id} hangs as {:?}", execution.phase);
+    fn histories_are_whole(&self, all: &All) {
+        for (id, stored) in all {
+            let require = |holds: bool, what: &str| {
+                require(holds, Invariant::TheHistoryIsWhole, || format!("{id}: {what}"));
+            };
+            require(stored.created().is_some(), "it does not begin with its creation");
+            let said = stored.history.last().filter(|event| event.task.is_none()).and_then(|event| match event.fact {
+                Fact::Completed { .. } => Some(Phase::Completed),
+                Fact::Faulted { .. } => Some(Phase::Faulted),
+                Fact::Cancelled => Some(Phase::Cancelled),
+                _ => None,
+            });
+            require(said == Some(stored.phase), "its last fact is not its phase");
+            require(stored.history.is_sorted_by_key(|event| event.time), "its times go back");
+            let ends = |event: &&HistoryEvent| {
+                let ends = matches!(event.fact, Fact::Completed { .. } | Fact::Faulted { .. } | Fact::Cancelled);
+                event.task.is_none() && ends
+            };
+            require(stored.history.iter().filter(ends).count() == 1, "it ends more than once");
         }
     }
 
-    fn promises_are_kept(&self, stored: &BTreeMap<ExecutionId, Stored>) {
-        for id in &self.seen.promised {
-            assert!(stored.contains_key(id), "a client was told of {id}, which is lost");
-        }
-    }
-
-    fn timers_are_not_early(&self, stored: &BTreeMap<ExecutionId, Stored>) {
-        for (id, execution) in stored.iter().filter(|(_, e)| e.definition == PAUSE.0 && e.phase == Phase::Completed) {
-            let (first, last) = (execution.history.first(), execution.history.last());
+    /// By the times of its history, an execution that waits two seconds takes two seconds.
+    fn waits_are_not_early(&self, all: &All) {
+        for (id, stored) in all {
+            let waits = match (stored.definition, stored.phase) {
+                (LIMIT, Phase::Faulted) => 3_000_000,
+                (AFTER, Phase::Completed) => 500_000,
+                (definition, Phase::Completed) if pause_version(definition).is_some() => 2_000_000,
+                _ => continue,
+            };
+            let (first, last) = (stored.history.first(), stored.history.last());
             let slept = last.expect("an end").time.micros_since(first.expect("a beginning").time);
-            assert!(slept >= 2_000_000, "{id} slept {slept} µs of 2 s");
+            require(slept >= waits, Invariant::TimersAreNeverEarly, || format!("{id} slept {slept} µs of {waits}"));
         }
     }
 
-    fn calls_keep_their_key(&self) {
-        for (id, keys) in &self.seen.keys {
-            // A retry is a new attempt of the same task in the same iteration: the same key.
-            assert_eq!(keys.len(), 1, "the calls of {id} had several keys: {keys:?}");
-        }
-    }
-
-    fn emitted_events_arrive(&self, stored: &BTreeMap<ExecutionId, Stored>) {
-        let mut emitted = BTreeSet::new();
-        let mut answers = BTreeSet::new();
-        for event in stored.values().filter(|e| e.definition == TELL.0).flat_map(|e| &e.history) {
-            if let Fact::Emitted { event } = &event.fact {
-                let id = event.get("id").and_then(|id| id.as_str()).expect("an id").to_owned();
-                let alert = event.get("type").and_then(|t| t.as_str()) == Some("alert");
-                let list = if alert { &mut emitted } else { &mut answers };
-                assert!(list.insert(id), "an event is emitted twice");
-            }
-        }
+    fn emitted_events_arrive(&self, all: &All) {
+        let emitted = emitted(all, "alert");
         let delivered: BTreeSet<String> = self.seen.delivered.keys().cloned().collect();
-        assert_eq!(delivered, emitted, "events at the sink are those that were emitted");
+        require(delivered == emitted, Invariant::EmittedEventsArrive, || {
+            format!("of {emitted:?} arrived {delivered:?}")
+        });
     }
 
-    /// Only calls may fail for good, and a parent whose child a client ended.
-    fn only_calls_fail(&self, stored: &BTreeMap<ExecutionId, Stored>) {
-        for (id, execution) in stored.iter().filter(|(_, e)| ![CALL.0, PARENT.0].contains(&e.definition)) {
-            assert_ne!(execution.phase, Phase::Faulted, "{id} of definition {}", execution.definition);
-        }
-    }
-
-    /// fold(records) = state: recovered from nothing but the records, every shard is what it is.
-    fn the_fold_is_the_state(&mut self) {
-        let state = |world: &World| -> Vec<Vec<u8>> {
-            world.node.cells.iter().flatten().map(|cell| &cell.shard).map(Shard::snapshot).collect()
+    fn schedules_fire_once(&self, all: &All) {
+        let of = |definition: DefinitionId| {
+            let executions = all.values().filter(move |stored| stored.definition == definition);
+            let times = executions.map(|stored| {
+                let time = |event: Option<&HistoryEvent>| event.expect("a history").time.micros();
+                (time(stored.history.first()), time(stored.history.last()))
+            });
+            let mut times: Vec<(u64, u64)> = times.collect();
+            times.sort_unstable();
+            times
         };
-        let before = state(self);
-        for id in 0..crate::node::SHARDS {
-            self.node.fail(trinity_engine::ids::ShardId(id));
+        for (definition, beat) in [(TICK, 5_000_000), (CRON, 60_000_000)] {
+            let beats: Vec<u64> = of(definition).iter().map(|(begun, _)| begun / beat).collect();
+            let once = beats.is_sorted_by(|a, b| a < b);
+            require(once, Invariant::SchedulesFireOnce, || format!("{definition:?} fires twice in a beat: {beats:?}"));
         }
-        for id in 0..crate::node::SHARDS {
-            self.node.restart(trinity_engine::ids::ShardId(id), self.now);
-            while self.node.has_commits() {
-                self.commit();
-            }
-        }
-        // What was sent again is dropped again, and what was asked is answered.
-        self.rest();
-        // But for the time of a step that recorded nothing, which stands behind the number of the next execution.
-        let same = |a: &[u8], b: &[u8]| a.len() == b.len() && a[11..] == b[11..];
-        let after = state(self);
-        for (number, (a, b)) in before.iter().zip(&after).enumerate() {
-            let place = a.iter().zip(b).skip(11).position(|(a, b)| a != b).map(|at| at + 11);
-            let lengths = (a.len(), b.len());
-            assert!(same(a, b), "shard {number} is not the fold of its records: {lengths:?}, differs at {place:?}");
+        let pauses = of(AFTER).windows(2).all(|pair| pair[1].0 >= pair[0].1 + 3_000_000);
+        require(pauses, Invariant::SchedulesFireOnce, || "an `after` begins before its pause is over".to_owned());
+    }
+
+    fn versions_are_kept(&self, all: &All) {
+        for (id, stored) in all {
+            let Some(version) = pause_version(stored.definition).filter(|_| stored.phase == Phase::Completed) else {
+                continue;
+            };
+            let said = match stored.history.last().map(|event| &event.fact) {
+                Some(Fact::Completed { output: Some(output) }) => number(output, "version"),
+                _ => None,
+            };
+            require(said == Some(u64::from(version)), Invariant::VersionsAreKept, || {
+                format!("{id} began on {:?} and ended on version {said:?}", pause(version))
+            });
         }
     }
+
+    /// Calls may fail for good, a parent whose child a client ended, and what has a limit.
+    fn only_what_may_fail_fails(&self, all: &All) {
+        let may = [CALL, EACH, PARENT, LIMIT];
+        for (id, stored) in all.iter().filter(|(_, stored)| !may.contains(&stored.definition)) {
+            require(stored.phase != Phase::Faulted, Invariant::NothingFailsForNoReason, || {
+                format!("{id} of {:?}: {:?}", stored.definition, stored.history.last())
+            });
+        }
+    }
+}
+
+/// The ids of the events of a type that were emitted.
+fn emitted(all: &All, event_type: &str) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for event in all.values().filter(|stored| stored.definition == TELL).flat_map(|stored| &stored.history) {
+        if let Fact::Emitted { event } = &event.fact
+            && event.get("type").and_then(|t| t.as_str()) == Some(event_type)
+        {
+            let id = event.get("id").and_then(|id| id.as_str()).unwrap_or_default().to_owned();
+            require(ids.insert(id), Invariant::NoInputActsTwice, || "an event is emitted twice".to_owned());
+        }
+    }
+    ids
 }

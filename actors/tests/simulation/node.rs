@@ -1,93 +1,111 @@
-//! The node of the simulation: the real shards, inboxes and journal, with the moves of the shell around them made one by one.
+//! The node of the simulation: the real shards, pipelines, blocks and journal. Actors, their mailboxes and the committer's
+//! thread are here queues of which one entry is taken at a time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use trinity_actors::inbox::Inbox;
-use trinity_actors::journal::{Journal, JournalError, MemoryDisk, Options, Recovery, ShardBatch, Storage};
-use trinity_engine::definition::compile;
+use trinity_actors::admission::Part;
+use trinity_actors::clock::Clock;
+use trinity_actors::journal::{Journal, JournalError, MemoryDisk, Options, Reader, Storage};
+use trinity_actors::node::{StartError, rebuild, recover};
+use trinity_actors::pipeline::{Block, Pipeline, SnapshotRule, Step};
 use trinity_engine::execution::RuntimeInfo;
 use trinity_engine::expression::Limits;
-use trinity_engine::ids::{DefinitionId, ShardId};
-use trinity_engine::input::ShardInput;
-use trinity_engine::shard::{
-    Catalog, CatalogEntry, CommitReceipt, DefinitionState, Ready, Released, Settings, Shard, ShardEffect, TypePattern,
-};
+use trinity_engine::ids::ShardId;
+use trinity_engine::input::{Note, ShardInput};
+use trinity_engine::shard::{Catalog, CommitReceipt, Ready, Reply, Settings, Shard, ShardEffect};
 use trinity_engine::time::Timestamp;
-use trinity_engine::value::Value;
+use trinity_engine::wire::record::{ExecutionHeader, RecordRef, Records};
 
-pub const SHARDS: u16 = 4;
-const SEGMENT_BYTES: u64 = 16 << 10;
-/// As in the actor of a shard.
-const STEPS_UNDER_WAY: usize = 2;
+use crate::defects::{self, Defect};
+use crate::time::Moment;
 
-pub const READING: DefinitionId = DefinitionId(0);
-pub const CALL: DefinitionId = DefinitionId(1);
-pub const HEAR: DefinitionId = DefinitionId(2);
-pub const PARENT: DefinitionId = DefinitionId(3);
-pub const PAUSE: DefinitionId = DefinitionId(4);
-pub const TELL: DefinitionId = DefinitionId(5);
-pub const BOTH: DefinitionId = DefinitionId(6);
-
-const DEFINITIONS: [(&str, &str); 7] = [
-    ("reading", "schedule: {on: {one: {with: {type: reading}}}}\ndo:\n- take: {set: {n: '${ .[0].n }'}}\n"),
-    (
-        "call",
-        "do:\n- attempt:\n    try:\n    - get: {call: http, with: {method: post, endpoint: 'http://callee.test/'}}\n    catch:\n      errors: {with: {status: 503}}\n      retry: {delay: {seconds: 1}, limit: {attempt: {count: 20}}}\n",
-    ),
-    (
-        "hear",
-        "do:\n- hear:\n    try:\n    - ear: {listen: {to: {one: {with: {type: answer}, correlate: {n: {from: .data.n, expect: '${ .n }'}}}}}, timeout: {after: {seconds: 60}}}\n    catch: {errors: {with: {status: 408}}, do: [{late: {set: {late: true}}}]}\n",
-    ),
-    ("parent", "do:\n- sub: {run: {workflow: {namespace: sim, name: pause, version: latest}}}\n"),
-    ("pause", "do:\n- rest: {wait: {seconds: 2}}\n"),
-    (
-        "tell",
-        "do:\n- a: {emit: {event: {with: {type: answer, subject: '${ .n | tostring }', data: {n: '${ .n }'}}}}}\n- b: {emit: {event: {with: {type: alert, data: 1}}}}\n",
-    ),
-    ("both", "schedule: {on: {all: [{with: {type: left}}, {with: {type: right}}]}}\ndo:\n- go: {set: {a: 1}}\n"),
-];
-
-pub fn catalog() -> Arc<Catalog> {
-    let entries = DEFINITIONS.iter().zip(0..).map(|((name, rest), number)| {
-        let text = format!("document: {{dsl: '1.0.0', namespace: sim, name: {name}, version: '1.0.0'}}\n{rest}");
-        let (plan, _) = compile(&text).unwrap_or_else(|findings| panic!("{name}: {findings:?}"));
-        CatalogEntry { id: DefinitionId(number), plan: Arc::new(plan), state: DefinitionState::Current }
-    });
-    Arc::new(Catalog::new(SHARDS, entries.collect(), Value::Null).with_sinks(vec![TypePattern::Exact("alert".into())]))
+/// How a node is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub shards: u16,
+    pub segment_bytes: u64,
+    pub snapshots: SnapshotRule,
+    pub defect: Option<Defect>,
 }
 
-/// One part of a submission: the number of the submission.
-pub type Part = u64;
+/// What an actor of a shard takes, as in the node.
+enum Mail {
+    Events(Vec<ShardInput>, Part),
+    Inputs(Vec<ShardInput>),
+    Step,
+    Committed { ready: Ready, receipt: CommitReceipt },
+}
 
+/// A shard's actor.
 pub struct Cell {
     pub shard: Shard,
-    pub inbox: Inbox<Part>,
-    pub under_way: usize,
+    pipeline: Pipeline<Part>,
+    mailbox: VecDeque<Mail>,
+    step_ordered: bool,
+    /// Told apart from those of the same shard before it.
+    pub incarnation: u64,
+    /// By a defect it looks at its timers only when something else happens.
+    forgets_timers: bool,
+    /// Whether it has released something.
+    released: bool,
+    /// As it was before its last step, for a defect.
+    pub before: Option<Vec<u8>>,
 }
 
-/// A step on its way to the journal.
-struct Commit {
-    shard: ShardId,
-    records: Vec<u8>,
-    snapshot: Option<Vec<u8>>,
-    ready: Ready,
-    parts: Vec<Part>,
-}
-
-/// What a durable step lets go.
-pub struct Freed {
+/// A step that was handed to the committer: whose, when, and which executions it records.
+pub struct Decided {
     pub shard: ShardId,
-    pub released: Released,
-    pub parts: Vec<Part>,
+    incarnation: u64,
+    pub headers: Vec<ExecutionHeader>,
+    pub moment: Moment,
+}
+
+impl Decided {
+    /// For the log.
+    pub fn told(&self) -> String {
+        let mut text = format!("shard {} as of {:.6}", self.shard, self.moment.steady as f64 / 1e6);
+        for header in &self.headers {
+            let begins = if header.begins { "begins, " } else { "" };
+            text.push_str(&format!("; {} of {} {begins}{}", header.id, header.definition.0, header.phase.as_str()));
+        }
+        text
+    }
+}
+
+enum Order {
+    Step(Box<Step>, Decided),
+    /// The shard is brought back once everything before is durable.
+    Fence(ShardId),
+}
+
+/// What a shard lets go to the outside.
+pub struct Outgoing {
+    pub shard: ShardId,
+    pub effects: Vec<ShardEffect>,
+    pub replies: Vec<(trinity_engine::input::ReplyToken, Reply)>,
+    pub duplicates: u64,
+    pub panics: u64,
 }
 
 pub struct Node {
     pub disk: MemoryDisk,
-    pub journal: Journal,
-    pub catalog: Arc<Catalog>,
+    journal: Option<Journal>,
+    pub reader: Reader,
+    /// The number of the newest block that was said to be stored.
+    pub newest: u64,
+    pub setup: Setup,
+    catalog: Arc<Catalog>,
     pub cells: Vec<Option<Cell>>,
-    commits: VecDeque<Commit>,
+    orders: VecDeque<Order>,
+    /// The block that the committer tries to store.
+    block: Option<Block<Decided>>,
+    /// Shards whose fence has been passed.
+    pub fenced: Vec<ShardId>,
+    incarnations: u64,
+    clock: Clock,
+    /// What was released before it was durable, by a defect.
+    pub early: Vec<Outgoing>,
 }
 
 fn settings() -> Settings {
@@ -96,144 +114,333 @@ fn settings() -> Settings {
 
 impl Node {
     /// Opens what is on the disk.
-    pub fn open(disk: MemoryDisk, catalog: Arc<Catalog>, now: Timestamp) -> Node {
-        let options = Options { segment_bytes: SEGMENT_BYTES, seed: Some(7), ..Options::default() };
-        let (journal, recovery) = Journal::open(Storage::Memory(disk.clone()), options).expect("the journal opens");
-        let mut node = Node { disk, journal, catalog, cells: Vec::new(), commits: VecDeque::new() };
-        for id in (0..SHARDS).map(ShardId) {
-            node.cells.push(None);
-            node.revive(id, &recovery, now);
-        }
-        node
-    }
-
-    fn revive(&mut self, id: ShardId, recovery: &Recovery, now: Timestamp) {
-        let mut shard = match recovery.snapshot(id) {
-            None => Shard::new(id, settings(), self.catalog.clone()),
-            Some(bytes) => {
-                Shard::from_snapshot(id, settings(), self.catalog.clone(), bytes).expect("a readable snapshot")
-            }
+    pub fn open(disk: MemoryDisk, setup: Setup, catalog: Arc<Catalog>, moment: Moment) -> Result<Node, StartError> {
+        let options = Options { segment_bytes: setup.segment_bytes, seed: Some(7), ..Options::default() };
+        let storage = Storage::Memory(disk.clone());
+        let (journal, newest, shards) = recover(storage, options, setup.shards, &settings(), &catalog)?;
+        let clock = Clock::new(journal.reader().time(), moment.steady);
+        let mut node = Node {
+            clock,
+            disk,
+            reader: journal.reader(),
+            journal: Some(journal),
+            newest,
+            setup,
+            catalog,
+            cells: (0..setup.shards).map(|_| None).collect(),
+            orders: VecDeque::new(),
+            block: None,
+            fenced: Vec::new(),
+            incarnations: 0,
+            early: Vec::new(),
         };
-        let replayed = recovery.replay(|other, records: &[u8]| -> Result<(), JournalError> {
-            if other == id {
-                shard.replay(records).expect("readable records");
-            }
-            Ok(())
-        });
-        replayed.expect("a readable journal");
-        let ready = shard.recovered(now);
-        self.cells[usize::from(id.0)] = Some(Cell { shard, inbox: Inbox::default(), under_way: 0 });
-        self.hand_over(id, ready, Vec::new(), false);
+        for shard in shards {
+            node.begin(shard, moment);
+        }
+        Ok(node)
     }
 
-    /// The shard fails: its memory is gone, what it had handed over is committed.
+    fn begin(&mut self, mut shard: Shard, moment: Moment) {
+        let id = shard.id();
+        if self.setup.defect == Some(Defect::EndForgotten) {
+            let recovery = self.reader.recovery().expect("a readable journal");
+            shard = defects::forgetful(&recovery, id, settings(), self.catalog.clone());
+        }
+        self.incarnations += 1;
+        let shard_was_there = shard.time() > Timestamp(0);
+        let now = self.now(moment);
+        let mut cell = Cell {
+            pipeline: Pipeline::new(self.setup.snapshots, shard.time()),
+            shard,
+            mailbox: VecDeque::new(),
+            step_ordered: false,
+            incarnation: self.incarnations,
+            forgets_timers: self.setup.defect == Some(Defect::TimersForgotten) && shard_was_there,
+            released: false,
+            before: None,
+        };
+        let step = cell.pipeline.recovered(&mut cell.shard, now);
+        self.cells[usize::from(id.0)] = Some(cell);
+        self.hand_over(step, moment);
+    }
+
+    /// A shard's actor fails: its memory is gone, what it had handed over is committed. The node brings it back behind a
+    /// fence.
     pub fn fail(&mut self, id: ShardId) {
         self.cells[usize::from(id.0)] = None;
+        if self.setup.defect == Some(Defect::NoFence) {
+            self.fenced.push(id);
+        } else {
+            self.orders.push_back(Order::Fence(id));
+        }
     }
 
-    /// The node brings a failed shard back, once nothing of it is on its way.
-    pub fn restart(&mut self, id: ShardId, now: Timestamp) {
-        assert!(self.commits.is_empty(), "a shard is restarted behind a fence");
-        let recovery = self.journal.reader().recovery().expect("a readable journal");
-        self.revive(id, &recovery, now);
+    /// Brings back a shard whose fence was passed.
+    pub fn revive(&mut self, moment: Moment) -> Option<ShardId> {
+        let id = self.fenced.pop()?;
+        let recovery = self.reader.recovery().expect("a readable journal");
+        let shard = rebuild(&recovery, id, &settings(), &self.catalog).expect("a readable journal");
+        self.begin(shard, moment);
+        self.mail(id, vec![ShardInput::Catalog(self.catalog.clone())]);
+        Some(id)
+    }
+
+    /// The node's time.
+    fn now(&mut self, moment: Moment) -> Timestamp {
+        match self.setup.defect {
+            Some(Defect::ClockFollowsBack) => moment.wall,
+            _ => self.clock.read(moment.wall, moment.steady),
+        }
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.cells.iter().all(|cell| cell.as_ref().is_some_and(|cell| cell.shard.is_open()))
     }
 
     pub fn cell(&mut self, id: ShardId) -> Option<&mut Cell> {
         self.cells[usize::from(id.0)].as_mut()
     }
 
-    /// Gives inputs to a shard; false when it is away.
-    pub fn give(&mut self, id: ShardId, inputs: Vec<ShardInput>, part: Option<Part>) -> bool {
-        let Some(cell) = self.cell(id) else { return false };
-        cell.inbox.push(&cell.shard, inputs);
-        if let Some(part) = part {
-            cell.inbox.mark(part);
+    pub fn incarnation(&self, id: ShardId) -> Option<u64> {
+        self.cells[usize::from(id.0)].as_ref().map(|cell| cell.incarnation)
+    }
+
+    /// All definitions as they are from now on.
+    pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
+        self.catalog = catalog;
+        for id in (0..self.setup.shards).map(ShardId) {
+            self.mail(id, vec![ShardInput::Catalog(self.catalog.clone())]);
         }
+    }
+
+    /// Sends inputs to a shard; what is sent to one that is away is lost.
+    pub fn mail(&mut self, id: ShardId, inputs: Vec<ShardInput>) -> bool {
+        let Some(cell) = self.cell(id) else { return false };
+        cell.mailbox.push_back(Mail::Inputs(inputs));
         true
     }
 
-    pub fn can_step(&self, id: ShardId, now: Timestamp) -> bool {
-        let cell = self.cells[usize::from(id.0)].as_ref();
-        cell.is_some_and(|cell| cell.under_way < STEPS_UNDER_WAY && cell.inbox.has_work(&cell.shard, now))
-    }
-
-    pub fn step(&mut self, id: ShardId, now: Timestamp, snapshot: bool) {
-        let cell = self.cells[usize::from(id.0)].as_mut().expect("it is there");
-        let (ready, parts) = cell.inbox.step(&mut cell.shard, now);
-        self.hand_over(id, ready, parts, snapshot);
-    }
-
-    fn hand_over(&mut self, id: ShardId, mut ready: Ready, parts: Vec<Part>, snapshot: bool) {
-        let cell = self.cells[usize::from(id.0)].as_mut().expect("it is there");
-        cell.under_way += 1;
-        let (records, snapshot) = (ready.take_records(), snapshot.then(|| cell.shard.snapshot()));
-        self.commits.push_back(Commit { shard: id, records, snapshot, ready, parts });
-    }
-
-    pub fn has_commits(&self) -> bool {
-        !self.commits.is_empty()
-    }
-
-    /// Drops the snapshots of what waits: the sync that a snapshot follows will not return.
-    pub fn forget_snapshots(&mut self) {
-        for commit in &mut self.commits {
-            commit.snapshot = None;
+    /// Sends a part of a submission to a shard.
+    pub fn mail_events(&mut self, id: ShardId, inputs: Vec<ShardInput>, part: Part) {
+        if let Some(cell) = self.cell(id) {
+            cell.mailbox.push_back(Mail::Events(inputs, part));
         }
     }
 
-    /// Commits up to `most` of the steps that wait as one block; what the disk had no room for waits on.
-    pub fn commit(&mut self, most: usize, now: Timestamp) -> Result<Vec<Freed>, JournalError> {
-        let mut batches: Vec<ShardBatch> = Vec::new();
-        let mut count = 0;
-        for commit in self.commits.iter().take(most) {
-            if batches.iter().any(|batch| batch.shard == commit.shard && batch.snapshot.is_some()) {
-                break;
-            }
-            count += 1;
-            if !commit.records.is_empty() || commit.snapshot.is_some() {
-                let (records, snapshot) = (commit.records.clone(), commit.snapshot.clone());
-                batches.push(ShardBatch { shard: commit.shard, records, snapshot });
-            }
-        }
-        if !batches.is_empty() {
-            self.journal.append(now, &batches)?;
-        }
-        let freed = self.commits.drain(..count).map(|commit| Freed {
-            shard: commit.shard,
-            released: commit.ready.release(CommitReceipt { block: 0 }),
-            parts: commit.parts,
-        });
-        let freed: Vec<Freed> = freed.collect();
-        // A shard that failed meanwhile does not hear of it.
-        let heard = freed.into_iter().filter(|freed| match &mut self.cells[usize::from(freed.shard.0)] {
-            Some(cell) => {
-                cell.under_way -= 1;
-                true
-            }
-            None => false,
-        });
-        Ok(heard.collect())
+    /// Whether the shard's actor has something to do.
+    pub fn can_act(&mut self, id: ShardId, moment: Moment) -> bool {
+        let now = self.now(moment);
+        self.cell(id).is_some_and(|cell| {
+            let may_step = !cell.step_ordered && cell.pipeline.may_step(&cell.shard, now);
+            !cell.mailbox.is_empty() || (may_step && !cell.forgets_timers)
+        })
     }
 
-    /// Delivers among the shards; the effects for the outside are left.
-    pub fn deliver(&mut self, from: ShardId, effects: Vec<ShardEffect>) -> Vec<ShardEffect> {
-        let mut outside = Vec::new();
-        for effect in effects {
+    /// Lets the shard's actor take one message, or its timer when there is none.
+    pub fn act(&mut self, id: ShardId, moment: Moment) -> Option<Outgoing> {
+        let (defect, now) = (self.setup.defect, self.now(moment));
+        let cell = self.cell(id)?;
+        let mut outgoing = None;
+        match cell.mailbox.pop_front() {
+            None => self.step(id, moment),
+            Some(Mail::Step) => {
+                cell.step_ordered = false;
+                self.step(id, moment);
+            }
+            Some(Mail::Events(_, part)) if part.is_broken() && defect != Some(Defect::GapTaken) => {}
+            Some(Mail::Events(inputs, part)) => {
+                cell.pipeline.push(&cell.shard, inputs);
+                match defect {
+                    Some(Defect::AcknowledgedOnArrival) => part.committed(),
+                    _ => cell.pipeline.mark(part),
+                }
+            }
+            Some(Mail::Inputs(inputs)) => cell.pipeline.push(&cell.shard, inputs),
+            Some(Mail::Committed { ready, receipt }) => {
+                let (released, parts) = cell.pipeline.committed(ready, receipt);
+                outgoing = Some(self.release(id, released));
+                parts.into_iter().for_each(Part::committed);
+            }
+        }
+        let cell = self.cell(id)?;
+        if !cell.step_ordered && cell.pipeline.may_step(&cell.shard, now) {
+            cell.step_ordered = true;
+            cell.mailbox.push_back(Mail::Step);
+        }
+        outgoing
+    }
+
+    fn step(&mut self, id: ShardId, moment: Moment) {
+        let (defect, now) = (self.setup.defect, self.now(moment));
+        let Some(cell) = self.cell(id) else { return };
+        if cell.pipeline.may_step(&cell.shard, now) {
+            let now = defects::time(defect, now, moment);
+            let before = defects::wants_state_before(defect).then(|| cell.shard.snapshot());
+            let step = cell.pipeline.step(&mut cell.shard, now);
+            cell.before = before;
+            self.hand_over(step, moment);
+        }
+    }
+
+    fn hand_over(&mut self, mut step: Step, moment: Moment) {
+        let id = step.shard;
+        let incarnation = self.incarnation(id).expect("it has just decided");
+        if let Some(defect) = self.setup.defect {
+            let cell = self.cells[usize::from(id.0)].as_ref().expect("it has just decided");
+            defects::on_step(defect, cell, &settings(), &self.catalog, &mut step);
+            if defect == Defect::EffectsBeforeCommit {
+                let ready = std::mem::take(&mut step.ready);
+                let released = ready.release(CommitReceipt { block: 0 });
+                let outgoing = self.release(id, released);
+                self.early.push(outgoing);
+            }
+        }
+        let headers = headers(&step.records);
+        self.orders.push_back(Order::Step(Box::new(step), Decided { shard: id, incarnation, headers, moment }));
+    }
+
+    /// Posts what is for other shards; the rest is for the outside.
+    fn release(&mut self, from: ShardId, released: trinity_engine::shard::Released) -> Outgoing {
+        let first = self.cell(from).is_some_and(|cell| !std::mem::replace(&mut cell.released, true));
+        let mut all = released.effects;
+        defects::on_release(self.setup.defect, first, &mut all);
+        let mut effects = Vec::new();
+        for effect in all {
             match effect {
                 ShardEffect::Peer { to, sequence, message } => {
-                    self.give(to, vec![ShardInput::Peer { from, sequence, message }], None);
+                    self.mail(to, vec![ShardInput::Peer { from, sequence, message }]);
                 }
                 ShardEffect::Note { to, note } => {
-                    self.give(to, vec![ShardInput::Note { from, note }], None);
+                    self.mail(to, vec![ShardInput::Note { from, note }]);
                 }
-                other => outside.push(other),
+                other => effects.push(other),
             }
         }
-        outside
+        let (duplicates, panics) = (released.duplicates, released.panics);
+        Outgoing { shard: from, effects, replies: released.replies, duplicates, panics }
     }
 
-    /// The earliest wake-up of all shards.
-    pub fn next_wake(&self) -> Option<Timestamp> {
-        self.cells.iter().flatten().filter_map(|cell| cell.shard.next_wake()).min()
+    /// Whether the committer has something to do.
+    pub fn has_orders(&self) -> bool {
+        self.block.is_some() || !self.orders.is_empty()
     }
+
+    /// Lets the committer store a block of up to `most` steps, or try again with the one it has; what became durable.
+    pub fn commit(&mut self, most: usize, moment: Moment) -> Result<Vec<Decided>, JournalError> {
+        let now = self.now(moment);
+        if self.block.is_none() {
+            if let Some(Order::Fence(id)) = self.orders.front() {
+                self.fenced.push(*id);
+                self.orders.pop_front();
+                return Ok(Vec::new());
+            }
+            self.block = self.gather(most);
+        }
+        let Some(block) = &self.block else { return Ok(Vec::new()) };
+        if !block.batches.is_empty() {
+            let batches = defects::on_append(self.setup.defect, &block.batches);
+            let journal = self.journal.as_mut().expect("it is open");
+            self.newest = journal.append(now, batches)?.block;
+        }
+        let Block { waiting, .. } = self.block.take().expect("it was just stored");
+        let receipt = CommitReceipt { block: self.newest };
+        let mut durable = Vec::with_capacity(waiting.len());
+        for (ready, decided) in waiting {
+            // A shard that is gone does not hear of it.
+            let cell = self.cells[usize::from(decided.shard.0)].as_mut();
+            if let Some(cell) = cell.filter(|cell| cell.incarnation == decided.incarnation) {
+                cell.mailbox.push_back(Mail::Committed { ready, receipt });
+            }
+            durable.push(decided);
+        }
+        Ok(durable)
+    }
+
+    fn gather(&mut self, most: usize) -> Option<Block<Decided>> {
+        let mut block = Block::default();
+        while block.waiting.len() < most && block.has_room() {
+            match self.orders.pop_front() {
+                Some(Order::Step(step, decided)) if block.waiting.is_empty() || block.takes(&step) => {
+                    block.add(*step, decided);
+                }
+                Some(other) => {
+                    self.orders.push_front(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        (!block.waiting.is_empty()).then_some(block)
+    }
+
+    /// Stores the state of every shard, as a node does that is shut down in order; nothing may be under way.
+    pub fn drain(&mut self, moment: Moment) {
+        let now = self.now(moment);
+        for id in (0..self.setup.shards).map(ShardId) {
+            let Some(cell) = self.cell(id) else { continue };
+            if let Some(step) = cell.pipeline.last(&cell.shard, now) {
+                self.hand_over(step, moment);
+            }
+        }
+    }
+
+    /// Closes the journal.
+    pub fn close(&mut self) -> MemoryDisk {
+        self.journal = None;
+        self.disk.clone()
+    }
+
+    /// The shortest pause until a shard must be woken, in microseconds by its clock.
+    pub fn pause(&mut self, moment: Moment) -> Option<u64> {
+        let now = self.now(moment);
+        let cells = self.cells.iter().flatten();
+        let pauses = cells.filter_map(|cell| Some(cell.shard.next_wake()?.micros_since(now)));
+        pauses.min()
+    }
+
+    /// How long the most urgent timer of all shards has been due, in microseconds.
+    pub fn overdue(&mut self, moment: Moment) -> u64 {
+        let now = self.now(moment);
+        let cells = self.cells.iter().flatten();
+        let overdue = cells.filter_map(|cell| Some(now.micros_since(cell.shard.next_wake()?)));
+        overdue.max().unwrap_or(0)
+    }
+
+    /// The state of a shard, as it is and as what is durable gives it; `None` while steps of it are under way. What waits for
+    /// other shards is left out: the shard hears without a record what of it has arrived.
+    pub fn both_states(&mut self, id: ShardId, moment: Moment) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (catalog, shards) = (self.catalog.clone(), self.setup.shards);
+        let now = self.now(moment);
+        let cell = self.cell(id)?;
+        if cell.pipeline.under_way() > 0 || !cell.shard.is_open() {
+            return None;
+        }
+        let own = Shard::from_snapshot(id, settings(), catalog.clone(), &cell.shard.snapshot());
+        let own = own.expect("a readable snapshot");
+        let recovery = self.reader.recovery().expect("a readable journal");
+        let stored = rebuild(&recovery, id, &settings(), &catalog).expect("a readable journal");
+        Some((settled(own, shards, now), settled(stored, shards, now)))
+    }
+
+    /// The state of each shard, as [`Node::both_states`] compares it.
+    pub fn states(self) -> Vec<Vec<u8>> {
+        let shards = self.setup.shards;
+        self.cells.into_iter().flatten().map(|cell| settled(cell.shard, shards, Timestamp(0))).collect()
+    }
+}
+
+/// The state of a shard when all it has sent to others has arrived.
+fn settled(mut shard: Shard, shards: u16, now: Timestamp) -> Vec<u8> {
+    let arrived = |from| ShardInput::Note { from: ShardId(from), note: Note::Absorbed { sequence: u64::MAX } };
+    shard.step(&mut (0..shards).map(arrived).collect(), now);
+    shard.snapshot()
+}
+
+/// The executions that a batch records, in order.
+pub fn headers(records: &[u8]) -> Vec<ExecutionHeader> {
+    let header = |record| match record {
+        Ok(RecordRef::Execution { header, .. }) => Some(header),
+        _ => None,
+    };
+    Records::new(records).filter_map(header).collect()
 }

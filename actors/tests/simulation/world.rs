@@ -1,388 +1,248 @@
 //! The run of one seed: what happens is drawn, until all comes to rest and the invariants are looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use trinity_actors::journal::JournalError;
-use trinity_engine::effect::HttpResponse;
-use trinity_engine::history::{Trigger, TriggerKind};
-use trinity_engine::ids::{DefinitionId, ExecutionId, ShardId};
+use tokio::sync::Semaphore;
+use trinity_actors::journal::MemoryDisk;
+use trinity_actors::pipeline::SnapshotRule;
+use trinity_engine::ids::ShardId;
 use trinity_engine::input::{Control, ReplyToken, ShardInput};
-use trinity_engine::shard::{Reply, ShardEffect};
-use trinity_engine::time::Timestamp;
-use trinity_engine::value::{ParseLimits, Value};
 
-use crate::node::{CALL, Freed, HEAR, Node, PARENT, PAUSE, SHARDS, TELL, catalog};
-use crate::outside::{Kind, Message, Running, Seen, Source, event};
-use crate::random::Random;
+use crate::choices::{Case, Choices};
+use crate::defects::Handicap;
+use crate::invariants::{Invariant, violated};
+use crate::ledger::Ledger;
+use crate::log::Log;
+use crate::neighbours::{Ask, Kind, Published, Running, Seen, Source};
+use crate::node::{Node, Setup};
+use crate::time::Time;
+use crate::workflows::{SHARDS_MAX, Stage, TICK, catalog};
 
-/// How much happens before the calm.
-const HAPPENINGS: u64 = 400;
+macro_rules! totals {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What was seen, to know that the simulation tests something.
+        #[derive(Default, Clone, Copy, Debug)]
+        pub struct Totals { $($(#[$doc])* pub $name: u64,)* }
 
-/// What was seen over all seeds.
-#[derive(Default, Clone, Debug)]
-pub struct Totals {
-    pub executions: u64,
-    pub crashes: u64,
-    pub shard_crashes: u64,
-    pub full_disks: u64,
-    pub lost_commits: u64,
-    pub snapshots: u64,
-    pub duplicates: u64,
-    pub repeated_calls: u64,
+        impl Totals {
+            pub fn add(&mut self, other: &Totals) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// All of them by name.
+            pub fn counts(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
 }
 
-impl Totals {
-    pub fn add(&mut self, other: &Totals) {
-        self.executions += other.executions;
-        self.crashes += other.crashes;
-        self.shard_crashes += other.shard_crashes;
-        self.full_disks += other.full_disks;
-        self.lost_commits += other.lost_commits;
-        self.snapshots += other.snapshots;
-        self.duplicates += other.duplicates;
-        self.repeated_calls += other.repeated_calls;
-    }
+totals! {
+    seeds,
+    happenings,
+    executions,
+    blocks,
+    kills,
+    power_losses,
+    crashes_in_recovery,
+    shard_failures,
+    full_disks,
+    failed_syncs,
+    flipped_bits,
+    clock_settings,
+    reconnections,
+    updates,
+    restarts,
+    duplicates,
+    repeated_calls,
+    compared_states,
+    /// Virtual time that passed, in microseconds.
+    micros,
 }
+
+/// What may happen, in the order of the weights; the first is the plainest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Happening {
+    Act,
+    Commit,
+    Pass,
+    Publish,
+    Read,
+    Acknowledge,
+    Ask,
+    Answer,
+    Sink,
+    Revive,
+    Compare,
+    Crash,
+    FailShard,
+    SetClock,
+    Disk,
+    Reconnect,
+    Update,
+    Restart,
+}
+
+/// All of them with how often they happen when nothing is left out.
+const HAPPENINGS: [(Happening, u64); 18] = [
+    (Happening::Act, 300),
+    (Happening::Commit, 150),
+    (Happening::Pass, 80),
+    (Happening::Publish, 70),
+    (Happening::Read, 60),
+    (Happening::Acknowledge, 30),
+    (Happening::Ask, 70),
+    (Happening::Answer, 50),
+    (Happening::Sink, 25),
+    (Happening::Revive, 40),
+    (Happening::Compare, 8),
+    (Happening::Crash, 14),
+    (Happening::FailShard, 12),
+    (Happening::SetClock, 10),
+    (Happening::Disk, 12),
+    (Happening::Reconnect, 8),
+    (Happening::Update, 6),
+    (Happening::Restart, 3),
+];
+
+/// Everything must come to rest within so many rounds, and so much virtual time.
+const ROUNDS_MAX: u64 = 5_000;
+const REST_MAX_MICROS: u64 = 400_000_000;
+
+/// The first of the happenings that a world may do without.
+const OPTIONAL: usize = 10;
 
 pub struct World {
-    pub random: Random,
-    pub now: Timestamp,
+    pub choices: Choices,
+    pub time: Time,
     pub node: Node,
     pub sources: Vec<Source>,
     pub running: Vec<Running>,
+    pub published: VecDeque<Published>,
     pub seen: Seen,
+    pub ledger: Ledger,
     pub totals: Totals,
-    /// Whether what happens is printed.
-    pub told: bool,
-    /// Clients that wait for an answer: the key of an execute.
-    asked: BTreeMap<ReplyToken, Option<u64>>,
-    tokens: u64,
-    submissions: u64,
-    /// Parts left of each submission.
-    parts: BTreeMap<u64, usize>,
-    published: u64,
+    pub log: Log,
+    /// Questions of clients that wait for an answer, with the shard's incarnation.
+    pub asked: BTreeMap<ReplyToken, (ShardId, u64, Ask)>,
+    /// Questions that got none and are asked again.
+    pub again: Vec<Ask>,
+    pub tokens: u64,
+    pub messages: u64,
+    pub permits: Arc<Semaphore>,
+    pub stage: Stage,
     /// Whether the disk has no room at the moment.
-    full: bool,
-    calm: bool,
+    pub full: bool,
+    /// No faults any more.
+    pub calm: bool,
+    pub blind: bool,
+    weights: Vec<u64>,
+    /// How many things happen before the calm.
+    happenings: u64,
+    /// Which workflows clients start: bits.
+    pub workflows: u64,
 }
 
 impl World {
-    pub fn new(seed: u64) -> World {
-        let now = Timestamp::parse_rfc3339("2026-01-01T00:00:00Z").expect("a time");
-        let node = Node::open(trinity_actors::journal::MemoryDisk::new(), catalog(), now);
-        let kinds = [Kind::Log, Kind::Log, Kind::Session];
-        World {
-            random: Random::new(seed),
-            now,
+    pub fn new(mut choices: Choices, handicap: Handicap, log: Log) -> World {
+        let happenings = choices.of(&[40, 80, 160, 300]);
+        let mut weights: Vec<u64> = HAPPENINGS.iter().map(|(_, weight)| *weight).collect();
+        for weight in &mut weights[OPTIONAL..] {
+            *weight *= choices.of(&[0, 1, 1, 2]);
+        }
+        let setup = Setup {
+            shards: u16::try_from(1 + choices.below(u64::from(SHARDS_MAX))).expect("few"),
+            segment_bytes: choices.of(&[16 << 10, 4 << 10]),
+            snapshots: SnapshotRule {
+                after_bytes: choices.of(&[usize::MAX / 8, 200, 2_000, 8_000]),
+                after_micros: choices.of(&[u64::MAX, 3_000_000]),
+            },
+            defect: handicap.defect,
+        };
+        let workflows = choices.below(1 << 9);
+        let time = Time::new();
+        let stage = Stage { newest_pause: 0, scheduled: true };
+        let node = Node::open(MemoryDisk::new(), setup, catalog(setup.shards, stage), time.now()).expect("it opens");
+        let kinds = [Kind::Log, Kind::Session, Kind::Client, Kind::Log];
+        let mut world = World {
+            choices,
+            time,
             node,
             sources: kinds.into_iter().enumerate().map(|(number, kind)| Source::new(kind, number)).collect(),
             running: Vec::new(),
+            published: VecDeque::new(),
             seen: Seen::default(),
-            totals: Totals::default(),
-            told: false,
+            ledger: Ledger::default(),
+            totals: Totals { seeds: 1, ..Totals::default() },
+            log,
             asked: BTreeMap::new(),
+            again: Vec::new(),
             tokens: 0,
-            submissions: 0,
-            parts: BTreeMap::new(),
-            published: 0,
+            messages: 0,
+            permits: Arc::new(Semaphore::new(1 << 20)),
+            stage,
             full: false,
             calm: false,
-        }
+            blind: handicap.blind,
+            weights,
+            happenings,
+            workflows,
+        };
+        // The schedules begin now, whatever happens later.
+        world.commit_all();
+        world
     }
 
-    fn note(&mut self, what: impl FnOnce() -> String) {
-        if self.told {
-            println!("{} {}", self.now.to_rfc3339(), what());
-        }
+    pub fn note(&mut self, what: impl FnOnce() -> String) {
+        self.log.note(self.time.now().steady, what);
     }
 
+    /// Runs to the end; what was chosen, when that was kept.
     pub fn run(&mut self) {
-        for _ in 0..HAPPENINGS {
-            self.happen();
+        for _ in 0..self.happenings {
+            if !self.choices.begin() {
+                break;
+            }
+            self.totals.happenings += 1;
+            let happening = HAPPENINGS[self.choices.weighted(&self.weights)].0;
+            self.happen(happening);
+            self.time.pass(200);
+            if self.full || !self.node.is_whole() {
+                self.time.hinder();
+            }
         }
+        self.choices.begin_last();
         self.come_to_rest();
         self.check();
+        self.totals.micros = self.time.now().steady;
+        self.totals.blocks = self.node.newest;
     }
 
-    fn happen(&mut self) {
-        match self.random.below(100) {
-            0..20 => self.publish(),
-            20..35 => self.read(),
-            35..45 => self.client(),
-            45..65 => self.step(),
-            65..82 => self.commit(),
-            82..88 => self.answer(),
-            88..93 => self.pass(),
-            93..95 => self.crash(),
-            95..97 => self.fail_shard(),
-            97 => self.jump_back(),
-            98 => {
-                self.full = !self.full;
-                let capacity = self.full.then(|| self.node.disk.bytes_used() + self.random.below(2_000));
-                self.node.disk.set_capacity(capacity);
-                self.totals.full_disks += u64::from(self.full);
-                let full = self.full;
-                self.note(|| format!("disk full: {full}"));
-            }
-            _ => self.revive(),
-        }
+    pub fn chosen(self) -> (Case, Log) {
+        (self.choices.made(), self.log)
     }
 
-    /// Somebody publishes to a broker.
-    fn publish(&mut self) {
-        self.published += 1;
-        let number = self.published;
-        let source = self.random.pick(self.sources.len());
-        let kind = ["reading", "reading", "reading", "left", "right"][self.random.pick(5)];
-        let subject = format!("device-{}", self.random.below(5));
-        let event = event(kind, format!("{kind}-{number}"), subject, number);
-        self.sources[source].log.push(Message { event, key: u128::from(number) });
-    }
-
-    /// A source hands messages to the node.
-    fn read(&mut self) {
-        let at = self.random.pick(self.sources.len());
-        let most = 1 + self.random.pick(6);
-        if self.node.cells.iter().any(Option::is_none) {
-            return;
-        }
-        let taken = self.sources[at].take(most);
-        if taken.is_empty() {
-            return;
-        }
-        self.submissions += 1;
-        let submission = self.submissions;
-        let mut by_shard: BTreeMap<ShardId, Vec<ShardInput>> = BTreeMap::new();
-        let mut numbers = Vec::new();
-        for (number, event, origin) in taken {
-            let shard = ShardId::of_key(event.partition_key().as_bytes(), SHARDS);
-            by_shard.entry(shard).or_default().push(ShardInput::Event { event, origin });
-            numbers.push(number);
-        }
-        self.note(|| format!("source {at} submits {numbers:?} as {submission}"));
-        self.parts.insert(submission, by_shard.len());
-        let session = self.sources[at].session;
-        self.sources[at].under_way.push_back((submission, session, numbers));
-        for (shard, inputs) in by_shard {
-            assert!(self.node.give(shard, inputs, Some(submission)), "all shards are there");
-        }
-    }
-
-    /// A client asks for something.
-    fn client(&mut self) {
-        self.tokens += 1;
-        let reply = ReplyToken(self.tokens);
-        if self.random.chance(25) {
-            let live: Vec<ExecutionId> = self.seen.promised.iter().copied().collect();
-            if live.is_empty() {
-                return;
-            }
-            let execution = live[self.random.pick(live.len())];
-            let control = [Control::Cancel, Control::Suspend, Control::Resume][self.random.pick(3)];
-            self.note(|| format!("client: {control:?} {execution}"));
-            self.node.give(execution.shard(), vec![ShardInput::Control { execution, control, reply }], None);
-            return;
-        }
-        let definition = [CALL, HEAR, PARENT, PAUSE, TELL][self.random.pick(5)];
-        let key = self.random.chance(50).then(|| self.random.below(30));
-        let shard = match key {
-            Some(key) => ShardId::of_key(key.to_string().as_bytes(), SHARDS),
-            None => ShardId(u16::try_from(self.random.below(u64::from(SHARDS))).expect("few")),
-        };
-        self.note(|| format!("client: execute {definition:?} on {shard} with key {key:?}"));
-        self.asked.insert(reply, key.map(|key| key * 10 + u64::from(definition.0)));
-        self.node.give(shard, vec![self.execute(definition, key, reply)], None);
-    }
-
-    fn execute(&self, definition: DefinitionId, key: Option<u64>, reply: ReplyToken) -> ShardInput {
-        let input = format!("{{\"n\": {}}}", self.published % 5);
-        ShardInput::Execute {
-            definition,
-            input: Value::parse(input.as_bytes(), &ParseLimits::default()).expect("JSON"),
-            trigger: Trigger { kind: TriggerKind::Api, event_id: None, source: None },
-            idempotency_key: key.map(|key| key.to_string().into()),
-            reply,
-        }
-    }
-
-    fn step(&mut self) {
-        let able = (0..SHARDS).map(ShardId).filter(|id| self.node.can_step(*id, self.now));
-        let able: Vec<ShardId> = able.collect();
-        if !able.is_empty() {
-            let id = able[self.random.pick(able.len())];
-            let snapshot = !self.calm && self.random.chance(8);
-            self.totals.snapshots += u64::from(snapshot);
-            self.node.step(id, self.now, snapshot);
-        }
-    }
-
-    pub fn commit(&mut self) {
-        if self.node.has_commits() {
-            let most = 1 + self.random.pick(6);
-            match self.node.commit(most, self.now) {
-                Ok(freed) => self.release(freed),
-                Err(JournalError::Full) => {}
-                Err(error) => panic!("the journal fails: {error}"),
-            }
-        }
-    }
-
-    fn release(&mut self, freed: Vec<Freed>) {
-        for Freed { shard, released, parts } in freed {
-            self.totals.duplicates += released.duplicates;
-            assert_eq!(released.panics, 0);
-            for effect in self.node.deliver(shard, released.effects) {
-                self.outside(shard, effect);
-            }
-            for (token, reply) in released.replies {
-                if let (Reply::Started { execution, .. }, Some(key)) = (reply, self.asked.remove(&token)) {
-                    self.told(execution, key);
-                }
-            }
-            for part in parts {
-                self.complete(part);
-            }
-        }
-    }
-
-    fn told(&mut self, execution: ExecutionId, key: Option<u64>) {
-        self.note(|| format!("client is told of {execution}"));
-        self.seen.promised.insert(execution);
-        if let Some(key) = key {
-            let first = *self.seen.requests.entry(key).or_insert(execution);
-            assert_eq!(first, execution, "one key, two executions");
-        }
-    }
-
-    fn complete(&mut self, submission: u64) {
-        let Some(left) = self.parts.get_mut(&submission) else { return };
-        *left -= 1;
-        if *left > 0 {
-            return;
-        }
-        self.parts.remove(&submission);
-        for source in &mut self.sources {
-            let found =
-                source.under_way.iter().position(|(own, session, _)| *own == submission && *session == source.session);
-            if let Some((_, _, numbers)) = found.and_then(|at| source.under_way.remove(at)) {
-                source.acknowledged.extend(numbers);
-            }
-        }
-    }
-
-    fn outside(&mut self, shard: ShardId, effect: ShardEffect) {
-        match effect {
-            ShardEffect::Call { execution, activation, attempt, request } => {
-                let stored = self.node.journal.reader().execution(execution).expect("readable");
-                assert!(stored.is_some(), "effect before commit: a call of an execution that is not durable");
-                let key = request.idempotency_key.to_string();
-                let count = self.seen.calls.entry(key.clone()).or_default();
-                *count += 1;
-                self.totals.repeated_calls += u64::from(*count > 1);
-                self.seen.keys.entry(execution).or_default().insert(key);
-                let ends = Timestamp(self.now.micros() + self.random.below(3_000_000));
-                self.running.push(Running { execution, activation, attempt, ends });
-            }
-            ShardEffect::CancelCall { execution, activation } => {
-                self.running.retain(|call| (call.execution, call.activation) != (execution, activation));
-            }
-            ShardEffect::Publish { publication, event } => {
-                *self.seen.delivered.entry(event.id.to_string()).or_default() += 1;
-                if self.calm || self.random.chance(70) {
-                    self.node.give(shard, vec![ShardInput::Delivered(vec![publication])], None);
-                }
-            }
-            ShardEffect::Peer { .. } | ShardEffect::Note { .. } => unreachable!("delivered among the shards"),
-        }
-    }
-
-    /// A call at the callee ends.
-    fn answer(&mut self) {
-        let due: Vec<usize> =
-            (0..self.running.len()).filter(|at| self.calm || self.running[*at].ends <= self.now).collect();
-        if due.is_empty() {
-            return;
-        }
-        let at = due[self.random.pick(due.len())];
-        let call = self.running.swap_remove(at);
-        let status = if !self.calm && self.random.chance(40) { 503 } else { 200 };
-        let result = Ok(HttpResponse { status, headers: Vec::new(), body: b"1".to_vec() });
-        let Running { execution, activation, attempt, .. } = call;
-        self.note(|| format!("callee answers {status} to {execution}"));
-        let input = ShardInput::Call { execution, activation, attempt, result };
-        self.node.give(execution.shard(), vec![input], None);
-    }
-
-    fn pass(&mut self) {
-        self.now = Timestamp(self.now.micros() + self.random.below(2_000_000));
-    }
-
-    /// The clock is set back: nothing may wake early for it, nothing may hang.
-    fn jump_back(&mut self) {
-        self.now = Timestamp(self.now.micros() - self.random.below(1_000_000));
-    }
-
-    /// The node is killed, perhaps in the middle of a commit, perhaps with the power.
-    fn crash(&mut self) {
-        self.totals.crashes += 1;
-        self.full = false;
-        self.node.disk.set_capacity(None);
-        if self.node.has_commits() && self.random.chance(60) {
-            // The block is being written, its sync has not returned: nobody was told of it.
-            self.totals.lost_commits += 1;
-            self.node.disk.hold_syncs(true);
-            self.node.forget_snapshots();
-            let most = 1 + self.random.pick(6);
-            let _ = self.node.commit(most, self.now);
-        }
-        let unsynced = self.node.disk.unsynced_bytes();
-        let kept = self.random.pick(unsynced + 1);
-        let disk = self.node.disk.crashed(kept);
-        self.note(|| format!("crash: {kept} of {unsynced} unsynced bytes survive"));
-        self.reopen(disk);
-    }
-
-    fn reopen(&mut self, disk: trinity_actors::journal::MemoryDisk) {
-        self.node = Node::open(disk, self.node.catalog.clone(), self.now);
-        self.running.clear();
-        self.asked.clear();
-        self.parts.clear();
-        for source in &mut self.sources {
-            source.reconnect();
-        }
-    }
-
-    /// One shard fails. Who had submitted to it starts a new session.
-    fn fail_shard(&mut self) {
-        let id = ShardId(u16::try_from(self.random.below(u64::from(SHARDS))).expect("few"));
-        if self.node.cell(id).is_none() {
-            return;
-        }
-        self.totals.shard_crashes += 1;
-        self.note(|| format!("shard {id} fails"));
-        self.node.fail(id);
-        self.running.retain(|call| call.execution.shard() != id);
-        self.parts.clear();
-        for source in &mut self.sources {
-            source.reconnect();
-        }
-    }
-
-    fn revive(&mut self) {
-        if self.node.cells.iter().all(Option::is_some) || self.full {
-            return;
-        }
-        while self.node.has_commits() {
-            self.commit();
-        }
-        for id in (0..SHARDS).map(ShardId) {
-            if self.node.cell(id).is_none() {
-                self.note(|| format!("shard {id} restarts"));
-                self.node.restart(id, self.now);
-            }
-            while self.node.has_commits() {
-                self.commit();
-            }
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Act => self.act(),
+            Happening::Commit => self.commit(),
+            Happening::Pass => self.pass(),
+            Happening::Publish => self.publish(),
+            Happening::Read => self.read(),
+            Happening::Acknowledge => self.acknowledge(),
+            Happening::Ask => self.ask(),
+            Happening::Answer => self.answer(),
+            Happening::Sink => self.sink(),
+            Happening::Revive => self.revive(),
+            Happening::Compare => self.compare(),
+            Happening::Crash => self.crash(),
+            Happening::FailShard => self.fail_shard(),
+            Happening::SetClock => self.set_clock(),
+            Happening::Disk => self.harm_disk(),
+            Happening::Reconnect => self.reconnect(),
+            Happening::Update => self.update(),
+            Happening::Restart => self.restart(),
         }
     }
 
@@ -391,36 +251,90 @@ impl World {
         self.calm = true;
         self.full = false;
         self.node.disk.set_capacity(None);
-        self.revive();
-        // What sinks did not answer is handed out again with the next start only; and suspended executions must go on.
+        self.node.disk.fail_syncs(0);
+        self.note(|| "calm".to_owned());
+        if self.node.disk.will_fail() {
+            self.crash();
+        }
         self.rest();
+        self.schedules_go_on();
+        self.stage.scheduled = false;
+        self.set_stage();
+        self.rest();
+        self.compare_all();
+        // What comes back from the disk alone comes to the same end.
         self.crash();
-        let suspended = self.live();
-        for execution in suspended {
+        for execution in self.ledger.live().collect::<Vec<_>>() {
             self.tokens += 1;
             let (control, reply) = (Control::Resume, ReplyToken(self.tokens));
-            self.node.give(execution.shard(), vec![ShardInput::Control { execution, control, reply }], None);
+            self.node.mail(execution.shard(), vec![ShardInput::Control { execution, control, reply }]);
         }
         self.rest();
+        self.compare_all();
     }
 
+    /// Twenty seconds without a fault bring some of what starts every five.
+    fn schedules_go_on(&mut self) {
+        let ticks = |world: &World| world.ledger.executions.values().filter(|e| e.definition == TICK).count();
+        let before = ticks(self);
+        for _ in 0..20 {
+            self.time.pass(1_000_000);
+            self.rest();
+        }
+        if ticks(self) < before + 2 {
+            violated(Invariant::EverythingComesToRest, "a schedule has stopped".to_owned());
+        }
+    }
+
+    /// Lets everything go on until nothing is left to do.
     pub fn rest(&mut self) {
-        for _ in 0..100_000 {
-            while self.node.has_commits() {
-                self.commit();
-            }
-            if (0..SHARDS).any(|id| self.node.can_step(ShardId(id), self.now)) {
-                self.step();
-            } else if !self.running.is_empty() {
-                self.answer();
-            } else if self.sources.iter().any(|source| source.position < source.log.len()) {
-                self.read();
-            } else if let Some(at) = self.node.next_wake().filter(|_| !self.live().is_empty()) {
-                self.now = self.now.max(at);
-            } else {
-                return;
+        let (begun, mut rounds) = (self.time.now().steady, 0);
+        while self.rest_once() {
+            rounds += 1;
+            if rounds > ROUNDS_MAX || self.time.now().steady > begun + REST_MAX_MICROS {
+                let live: Vec<_> = self.ledger.live().map(|id| (id, self.ledger.executions[&id].definition)).collect();
+                violated(Invariant::EverythingComesToRest, format!("it goes on for ever; live are {live:?}"));
             }
         }
-        panic!("wedged: the world does not come to rest; {} live", self.live().len());
+    }
+
+    fn rest_once(&mut self) -> bool {
+        self.commit_all();
+        let mut moved = false;
+        while self.revive_one() {
+            moved = true;
+            self.commit_all();
+        }
+        for id in (0..self.node.setup.shards).map(ShardId) {
+            while self.node.can_act(id, self.time.now()) {
+                self.act_of(id);
+                moved = true;
+            }
+        }
+        moved |= self.acknowledge_all();
+        while !self.running.is_empty() {
+            self.answer();
+            moved = true;
+        }
+        while !self.published.is_empty() {
+            self.sink();
+            moved = true;
+        }
+        for source in 0..self.sources.len() {
+            moved |= self.read_from(source, 8);
+        }
+        while let Some(ask) = self.again.pop() {
+            self.ask_for(ask);
+            moved = true;
+        }
+        // Schedules alone do not keep the world awake, and who is suspended sleeps.
+        if !moved
+            && self.ledger.waits()
+            && let Some(pause) = self.node.pause(self.time.now())
+        {
+            self.time.pass(pause + pause / 8 + 1);
+            return true;
+        }
+        moved
     }
 }

@@ -3,9 +3,12 @@ CARGO ?= cargo
 # A cache outside the checkout keeps repeats in minutes.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 
-.PHONY: help build demo release bench simulate defects test check fmt packages
+# Where benchmarks leave their figures.
+RESULTS ?= docs/plots
+
+.PHONY: help build demo release bench bench-cost bench-peers simulate defects test check fmt packages
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 packages: ## what a fresh Debian machine lacks: a C toolchain for the Kafka client and SQLite
 	@command -v cc >/dev/null && command -v make >/dev/null && command -v pkg-config >/dev/null && [ -e /usr/include/zlib.h ] || \
@@ -25,6 +28,18 @@ bench: packages ## the reference workflow in-process and from Kafka: rate, CPU o
 	$(CARGO) build --release -p trinity-benches
 	deploy/local/services start
 	eval "$$(deploy/local/services env)" && $(CARGO_TARGET_DIR)/release/trinity-bench; status=$$?; deploy/local/services stop; exit $$status
+
+STORED ?= 10000000
+bench-cost: packages ## the cost of an execution with ever more stored (STORED=10000000) and ever more workflows, and of look-ups
+	$(CARGO) build --release -p trinity-benches
+	@mkdir -p $(RESULTS)
+	$(CARGO_TARGET_DIR)/release/trinity-cost $(STORED) $(RESULTS)/cost.json
+
+SECONDS_EACH ?= 15
+bench-peers: packages ## other engines on the same work in the same run: Restate, Kafka Streams, Celery; installs them into a cache
+	$(CARGO) build --release -p trinity-benches -p trinity-api
+	@mkdir -p $(RESULTS)
+	benches/peers/run $(CARGO_TARGET_DIR)/release/trinity-peers $(SECONDS_EACH) $(RESULTS)/peers.json
 
 SEEDS ?= 10000
 SIMULATION = $(CARGO) test --release -p trinity-actors --test simulation

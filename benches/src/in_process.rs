@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -14,7 +15,7 @@ use trinity_engine::execution::RuntimeInfo;
 use trinity_engine::expression::Limits;
 use trinity_engine::ids::ShardId;
 use trinity_engine::input::ShardInput;
-use trinity_engine::shard::{CommitReceipt, Settings, Shard};
+use trinity_engine::shard::{Catalog, CommitReceipt, Settings, Shard};
 
 use crate::measure::Stopwatch;
 use crate::w1::{self, Messages};
@@ -31,11 +32,19 @@ const BATCHES_UNDER_WAY: usize = 24;
 /// # Errors
 /// It can't start.
 pub async fn node(directory: &Path, others: u32) -> Result<Node, Box<dyn std::error::Error>> {
+    node_of(directory, w1::catalog(SHARDS, others)).await
+}
+
+/// Starts a node with these definitions in `directory`.
+///
+/// # Errors
+/// It can't start.
+pub async fn node_of(directory: &Path, catalog: Arc<Catalog>) -> Result<Node, Box<dyn std::error::Error>> {
     let (measurements, mut measured) = mpsc::channel(1_024);
     let (publications, _) = mpsc::unbounded_channel();
     tokio::spawn(async move { while measured.recv().await.is_some() {} });
     let options = NodeOptions { shards: SHARDS, ..NodeOptions::in_directory(directory.to_owned()) };
-    Ok(Node::start(options, w1::catalog(SHARDS, others), Outlets { measurements, publications }).await?)
+    Ok(Node::start(options, catalog, Outlets { measurements, publications }).await?)
 }
 
 /// Runs W1 for so long; how many executions were durable at the end, and the latencies of batches in microseconds.

@@ -49,6 +49,14 @@ pub fn cpu_of(process: &str) -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 1_000 / TICKS_PER_SECOND)
 }
 
+/// The resident memory of this process in bytes; nothing when the system does not tell.
+#[must_use]
+pub fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0) << 10
+}
+
 /// What the figures were taken on.
 #[must_use]
 pub fn machine() -> String {

@@ -121,10 +121,9 @@ impl Thread {
     }
 
     fn commit(&mut self, block: Block<ActorRef<ShardMessage>>) {
-        let Block { batches, waiting, .. } = block;
-        let block = if batches.is_empty() { *self.newest.borrow() } else { self.append(&batches) };
-        let receipt = CommitReceipt { block };
-        for (ready, from) in waiting {
+        let number = if block.batches.is_empty() { *self.newest.borrow() } else { self.append(&block.batches) };
+        let receipt = CommitReceipt { block: number };
+        for (ready, from) in block.stored() {
             // A shard that is gone will recover from what is now durable.
             let _ = from.send_message(ShardMessage::Committed { ready, receipt });
         }

@@ -158,12 +158,14 @@ pub struct Block<T> {
     pub batches: Vec<ShardBatch>,
     /// What each step releases, in order.
     pub waiting: Vec<(Ready, T)>,
+    /// The place in `waiting` of each batch's step.
+    steps: Vec<usize>,
     bytes: usize,
 }
 
 impl<T> Default for Block<T> {
     fn default() -> Block<T> {
-        Block { batches: Vec::new(), waiting: Vec::new(), bytes: 0 }
+        Block { batches: Vec::new(), waiting: Vec::new(), steps: Vec::new(), bytes: 0 }
     }
 }
 
@@ -186,7 +188,17 @@ impl<T> Block<T> {
         self.bytes += records.len();
         if !records.is_empty() || snapshot.is_some() {
             self.batches.push(ShardBatch { shard, records, snapshot });
+            self.steps.push(self.waiting.len());
         }
         self.waiting.push((ready, whom));
+    }
+
+    /// It is stored: what each step releases, in order, with its records, which are of no further use but as a buffer.
+    pub fn stored(self) -> Vec<(Ready, T)> {
+        let Block { batches, mut waiting, steps, .. } = self;
+        for (batch, at) in batches.into_iter().zip(steps) {
+            waiting[at].0.give_back(batch.records);
+        }
+        waiting
     }
 }

@@ -188,7 +188,8 @@ impl Actor for ShardActor {
                 }
                 state.step(&myself);
             }
-            ShardMessage::Committed { ready, receipt } => {
+            ShardMessage::Committed { mut ready, receipt } => {
+                state.shard.recycle(ready.take_records());
                 let (released, parts) = state.pipeline.committed(ready, receipt);
                 state.release(released, &myself).await;
                 for part in parts {

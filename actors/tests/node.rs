@@ -109,7 +109,8 @@ async fn every_event_is_executed_once_through_a_restart() {
     world.node.drain().await;
     let mut completed = 0;
     while let Ok(batch) = world.measured.try_recv() {
-        completed += batch.iter().filter(|m| m.task.is_none() && m.kind == MeasurementKind::Completed).count();
+        let ends = batch.iter().filter(|m| m.task.is_none() && m.kind == MeasurementKind::Completed);
+        completed += ends.map(|m| m.count).sum::<u64>();
     }
     assert_eq!(completed, 2_001);
 

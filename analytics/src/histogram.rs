@@ -37,12 +37,12 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts a value.
+    /// Counts a value that was measured so often.
     #[inline]
-    pub fn record(&mut self, value: u64) {
-        *self.bucket_mut(bucket_of(value)) += 1;
-        self.count += 1;
-        self.sum = self.sum.saturating_add(value);
+    pub fn record(&mut self, value: u64, count: u64) {
+        *self.bucket_mut(bucket_of(value)) += count;
+        self.count += count;
+        self.sum = self.sum.saturating_add(value.saturating_mul(count));
         self.max = self.max.max(value);
     }
 
@@ -154,7 +154,7 @@ mod tests {
     fn of(values: &[u64]) -> Histogram {
         let mut histogram = Histogram::default();
         for &value in values {
-            histogram.record(value);
+            histogram.record(value, 1);
         }
         histogram
     }

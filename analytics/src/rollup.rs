@@ -72,19 +72,20 @@ pub struct Cell {
 
 impl Cell {
     #[inline]
-    fn record(&mut self, kind: MeasurementKind, duration_micros: u64) {
+    fn record(&mut self, measurement: &Measurement) {
+        let Measurement { kind, duration_micros, count, .. } = *measurement;
         match kind {
-            MeasurementKind::Started => self.counts.started += 1,
+            MeasurementKind::Started => self.counts.started += count,
             MeasurementKind::Completed => {
-                self.counts.completed += 1;
-                self.completed.record(duration_micros);
+                self.counts.completed += count;
+                self.completed.record(duration_micros, count);
             }
             MeasurementKind::Faulted => {
-                self.counts.faulted += 1;
-                self.faulted.record(duration_micros);
+                self.counts.faulted += count;
+                self.faulted.record(duration_micros, count);
             }
-            MeasurementKind::Cancelled => self.counts.cancelled += 1,
-            MeasurementKind::Retried => self.counts.retried += 1,
+            MeasurementKind::Cancelled => self.counts.cancelled += count,
+            MeasurementKind::Retried => self.counts.retried += count,
         }
     }
 
@@ -145,7 +146,7 @@ impl Rollup {
     pub fn record(&mut self, measurements: &[Measurement]) {
         for measurement in measurements {
             let key = SeriesKey { definition: measurement.definition, task: measurement.task };
-            self.window(measurement.time).cell(key).record(measurement.kind, measurement.duration_micros);
+            self.window(measurement.time).cell(key).record(measurement);
         }
     }
 
@@ -192,6 +193,7 @@ mod tests {
             kind: MeasurementKind::Completed,
             time: Timestamp::from_millis(time_secs * 1_000),
             duration_micros,
+            count: 1,
         }
     }
 

@@ -155,6 +155,7 @@ mod tests {
                 kind: KINDS[kind],
                 time: Timestamp(0),
                 duration_micros,
+                count: 1,
             }]);
         }
         rollup.close(Timestamp(u64::MAX), Timestamp(0)).pop().map(|(_, window)| window).unwrap_or_default()

@@ -1,5 +1,6 @@
 //! CloudEvents 1.0, as they come from sources and leave through sinks.
 
+use bytes::Bytes;
 use ecow::EcoString;
 
 use crate::time::Timestamp;
@@ -26,6 +27,9 @@ pub struct CloudEvent {
     pub extensions: Vec<(EcoString, Value)>,
     /// The data.
     pub data: Option<Value>,
+    /// The JSON text that `data` was parsed from, where that is at hand: history keeps it as it is instead of writing the data
+    /// anew. Not stored with the event.
+    pub data_text: Option<Bytes>,
     /// Whether `data` is base64 text of bytes (`data_base64` in JSON).
     pub binary: bool,
 }
@@ -44,6 +48,7 @@ impl CloudEvent {
             data_schema: None,
             extensions: Vec::new(),
             data: None,
+            data_text: None,
             binary: false,
         }
     }

@@ -183,7 +183,7 @@ pub enum Fact {
     },
 }
 
-/// One measured fact, for the analytics. Times are in microseconds.
+/// A measured fact, for the analytics, and how often it was measured in one step. Times are in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measurement {
     /// Of this definition.
@@ -196,6 +196,23 @@ pub struct Measurement {
     pub time: Timestamp,
     /// From start to end; 0 for a start or a retry.
     pub duration_micros: u64,
+    /// How often.
+    pub count: u64,
+}
+
+/// How many measurements back an equal one is looked for.
+const EQUAL_WITHIN: usize = 8;
+
+impl Measurement {
+    /// Adds itself to what one step has measured: what is equal but for the count is counted together, for tasks that end at
+    /// once measure the same again and again.
+    pub fn join(self, measured: &mut Vec<Measurement>) {
+        let equal = |other: &&mut Measurement| Measurement { count: other.count, ..self } == **other;
+        match measured.iter_mut().rev().take(EQUAL_WITHIN).find(equal) {
+            Some(other) => other.count += self.count,
+            None => measured.push(self),
+        }
+    }
 }
 
 /// What is measured.

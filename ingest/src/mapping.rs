@@ -194,6 +194,9 @@ impl Decoder {
         event.extensions = extensions(message);
         event.binary = data.as_ref().is_some_and(|data| data.binary);
         event.data = data.map(|data| data.value);
+        if self.format == Format::Json {
+            event.data_text = message.payload.clone();
+        }
         Ok(Decoded { event, identified })
     }
 

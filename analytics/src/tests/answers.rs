@@ -154,6 +154,7 @@ fn with_tasks() -> Analytics {
             kind,
             time: at(1),
             duration_micros,
+            count: 1,
         };
         let task = Some(TaskIx(definition));
         writer.record(&[

@@ -29,6 +29,7 @@ fn completed(secs: u64, duration_micros: u64) -> Measurement {
         kind: MeasurementKind::Completed,
         time: at(secs),
         duration_micros,
+        count: 1,
     }
 }
 

@@ -22,6 +22,7 @@ fn batch(executions: u64, definitions: u32) -> Vec<Measurement> {
                 kind,
                 time: at(execution / 100_000),
                 duration_micros,
+                count: 1,
             });
         };
         push(None, MeasurementKind::Started, 0);

@@ -11,7 +11,7 @@ use trinity_engine::definition;
 use trinity_engine::effect::{ExecutionEffect, HttpRequest};
 use trinity_engine::error::{StandardError, WorkflowError};
 use trinity_engine::event::{CloudEvent, envelope};
-use trinity_engine::execution::{Execution, Outcome, RuntimeInfo, Start, StepContext, error_value};
+use trinity_engine::execution::{Execution, Outcome, RuntimeInfo, Scratch, Start, StepContext, error_value};
 use trinity_engine::expression::Limits;
 use trinity_engine::history::{Fact, Trigger, TriggerKind};
 use trinity_engine::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
@@ -127,8 +127,9 @@ async fn execute(plan: Plan, input: Value, history: bool) -> Result<Outcome, Wor
         input,
         trigger: Trigger { kind: TriggerKind::Api, event_id: None, source: None },
         parent: None,
+        element_text: None,
     };
-    let mut execution = run.step(|plan, cx| Execution::start(start, plan, cx));
+    let mut execution = run.step(|plan, cx| Execution::start(&start, plan, cx));
     loop {
         if let Some(outcome) = execution.outcome() {
             return Ok(outcome.clone());
@@ -164,6 +165,7 @@ impl Run {
             history: &mut history,
             effects: &mut effects,
             measurements: &mut measurements,
+            scratch: &mut Scratch::default(),
         };
         let execution = advance(&self.plan, &mut cx);
         if self.history {

@@ -46,11 +46,11 @@ struct Times {
 }
 
 impl Times {
-    fn add(&mut self, seconds: f64) {
-        self.count += 1;
-        self.seconds += seconds;
+    fn add(&mut self, seconds: f64, count: u64) {
+        self.count += count;
+        self.seconds += seconds * count as f64;
         if let Some(at) = BUCKETS.iter().position(|bound| seconds <= *bound) {
-            self.buckets[at] += 1;
+            self.buckets[at] += count;
         }
     }
 }
@@ -59,19 +59,19 @@ impl Metrics {
     pub(super) fn request(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
         let Ok(mut requests) = self.requests.lock() else { return };
         let entry = requests.entry((method.to_string(), route.to_owned(), status.as_u16())).or_default();
-        entry.add(took.as_secs_f64());
+        entry.add(took.as_secs_f64(), 1);
     }
 
     /// Counts what the shards measured of executions.
     pub(crate) fn measured(&self, batch: &[Measurement]) {
         let Ok(mut executions) = self.executions.lock() else { return };
         for measurement in batch.iter().filter(|measurement| measurement.task.is_none()) {
-            let seconds = measurement.duration_micros as f64 / 1e6;
+            let (seconds, count) = (measurement.duration_micros as f64 / 1e6, measurement.count);
             match measurement.kind {
-                MeasurementKind::Started => executions.started += 1,
-                MeasurementKind::Completed => executions.completed.add(seconds),
-                MeasurementKind::Faulted => executions.faulted.add(seconds),
-                MeasurementKind::Cancelled => executions.cancelled.add(seconds),
+                MeasurementKind::Started => executions.started += count,
+                MeasurementKind::Completed => executions.completed.add(seconds, count),
+                MeasurementKind::Faulted => executions.faulted.add(seconds, count),
+                MeasurementKind::Cancelled => executions.cancelled.add(seconds, count),
                 MeasurementKind::Retried => {}
             }
         }

@@ -379,6 +379,7 @@ pub(crate) fn read_event(r: &mut Reader<'_>) -> Result<CloudEvent, CodecError> {
         data_schema: r.option(Reader::text)?,
         extensions: r.list(read_pair)?,
         data: r.option(Reader::value)?,
+        data_text: None,
         binary: read_flag(r)?,
     })
 }

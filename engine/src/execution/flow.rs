@@ -42,7 +42,7 @@ struct Ended {
 
 impl Execution {
     /// The way in: workflow input, then the first task.
-    pub(crate) fn begin(&mut self, plan: &Plan, cx: &mut StepContext<'_>) {
+    pub(crate) fn walk_from_start(&mut self, plan: &Plan, cx: &mut StepContext<'_>) {
         match self.prepare(plan, cx) {
             Ok(input) => self.walk(Move::Enter { parent: None, list: plan.root, position: 0, input }, plan, cx),
             Err(error) => self.fault_workflow(error, cx),
@@ -66,7 +66,15 @@ impl Execution {
 
     /// Does `first` and all that follows from it, until everything ended or waits.
     pub(crate) fn walk(&mut self, first: Move, plan: &Plan, cx: &mut StepContext<'_>) {
-        let mut moves = vec![first];
+        // One walk may begin within another: then that one has its own.
+        let mut moves = std::mem::take(&mut cx.scratch.moves);
+        moves.push(first);
+        self.walk_moves(&mut moves, plan, cx);
+        moves.clear();
+        cx.scratch.moves = moves;
+    }
+
+    fn walk_moves(&mut self, moves: &mut Vec<Move>, plan: &Plan, cx: &mut StepContext<'_>) {
         while let Some(next) = moves.pop() {
             if !self.is_live() {
                 return;
@@ -80,19 +88,19 @@ impl Execution {
             }
             match next {
                 Move::Enter { parent, list, position, input } => {
-                    self.enter(parent, list, position, input, &mut moves, plan, cx);
+                    self.enter(parent, list, position, input, moves, plan, cx);
                 }
                 Move::ListEnded { parent: None, output, .. } => {
                     self.cancel_all(cx);
                     self.complete_workflow(&output, plan, cx);
                 }
                 Move::ListEnded { parent: Some(parent), output, exited } => {
-                    self.list_ended(parent, output, exited, &mut moves, plan, cx);
+                    self.list_ended(parent, output, exited, moves, plan, cx);
                 }
                 Move::BranchEnded { parent, position, output, context } => {
-                    self.branch_ended(parent, position, output, context, &mut moves, plan, cx);
+                    self.branch_ended(parent, position, output, context, moves, plan, cx);
                 }
-                Move::Failed { parent, error } => self.failed(parent, error, &mut moves, plan, cx),
+                Move::Failed { parent, error } => self.failed(parent, error, moves, plan, cx),
             }
         }
     }
@@ -140,7 +148,7 @@ impl Execution {
             Err(error) => return self.task_failed(ix, parent, cx.now, error, moves, plan, cx),
         }
         let iteration = self.iteration_at(parent);
-        self.record(Some(ix), Fact::Started { iteration }, cx);
+        self.record_started(ix, iteration, cx);
         let result = self.transform_input(task, parent, &raw_input, plan, cx).and_then(|input| {
             let ended = self.execute(ix, parent, &raw_input, &input, moves, plan, cx)?;
             Ok((input, ended))
@@ -321,8 +329,7 @@ impl Execution {
                     None => {}
                 }
                 let same = ended.unchanged && task.output_as.is_none();
-                let recorded = (!same).then(|| output.clone());
-                self.record(Some(ended.task), Fact::Completed { output: recorded }, cx);
+                self.record_completed(Some(ended.task), (!same).then_some(&output), cx);
                 self.measure(Some(ended.task), MeasurementKind::Completed, ended.started, cx);
                 let then = ended.then.unwrap_or(task.then);
                 self.follow(then, task, ended.parent, output, ended.context, moves);

@@ -28,6 +28,7 @@ mod scope;
 mod tests;
 mod try_catch;
 
+use bytes::Bytes;
 use ecow::EcoString;
 
 use crate::effect::ExecutionEffect;
@@ -73,8 +74,26 @@ pub struct StepContext<'a> {
     pub history: &'a mut Vec<u8>,
     /// What the outside must do once the step is durable.
     pub effects: &'a mut Vec<ExecutionEffect>,
-    /// Measured facts for the analytics.
+    /// Measured facts for the analytics, each of this step alone.
     pub measurements: &'a mut Vec<Measurement>,
+    /// Buffers that are kept from one step to the next.
+    pub scratch: &'a mut Scratch,
+}
+
+/// What a step needs for a while, kept so that the next one need not make it anew.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Of the walk.
+    moves: Vec<flow::Move>,
+    /// The output that was recorded last in this step.
+    last_output: Option<Value>,
+}
+
+impl Scratch {
+    /// To be called before each step of an execution: what refers to its history ends with it.
+    pub(crate) fn clear(&mut self) {
+        self.last_output = None;
+    }
 }
 
 /// How an execution ended.
@@ -123,24 +142,26 @@ pub struct Start {
     pub trigger: Trigger,
     /// The execution and task that wait for its end.
     pub parent: Option<(ExecutionId, ActivationId)>,
+    /// The JSON text of the only element of `input`, where that is at hand.
+    pub element_text: Option<Bytes>,
 }
 
 impl Execution {
     /// Starts an execution and walks it as far as it goes without the outside.
-    pub fn start(start: Start, plan: &Plan, cx: &mut StepContext<'_>) -> Execution {
-        let mut execution = Execution::new(start, cx);
-        execution.begin(plan, cx);
-        execution.settle();
+    pub fn start(start: &Start, plan: &Plan, cx: &mut StepContext<'_>) -> Execution {
+        let mut execution = Execution::new(start, cx.now);
+        execution.begin(start, plan, cx);
         execution
     }
 
-    fn new(start: Start, cx: &mut StepContext<'_>) -> Execution {
-        let mut execution = Execution {
+    /// One that has not begun.
+    pub(crate) fn new(start: &Start, now: Timestamp) -> Execution {
+        Execution {
             id: start.id,
             definition: start.definition,
             phase: Phase::Running,
-            created: cx.now,
-            input: start.input,
+            created: now,
+            input: start.input.clone(),
             context: Value::Object(crate::value::Map::default()),
             deadline: None,
             facts: 0,
@@ -149,18 +170,30 @@ impl Execution {
             stash: Vec::new(),
             outcome: None,
             parent: start.parent,
-        };
-        let created = Fact::Created { input: execution.input.clone(), trigger: start.trigger };
-        execution.record(None, created, cx);
-        execution.measure(None, MeasurementKind::Started, cx.now, cx);
-        execution
+        }
     }
 
-    /// An execution that ends by `error` before it begins: its first step failed in a way that must not be tried again.
-    pub(crate) fn start_faulted(start: Start, error: WorkflowError, cx: &mut StepContext<'_>) -> Execution {
-        let mut execution = Execution::new(start, cx);
-        execution.fault_workflow(error, cx);
-        execution
+    /// Begins what is new, and walks it as far as it goes without the outside.
+    pub(crate) fn begin(&mut self, start: &Start, plan: &Plan, cx: &mut StepContext<'_>) {
+        self.record_created(start, cx);
+        self.walk_from_start(plan, cx);
+        self.settle();
+    }
+
+    /// Ends what is new by `error` before it begins: its first step failed in a way that must not be tried again.
+    pub(crate) fn begin_faulted(&mut self, start: &Start, error: WorkflowError, cx: &mut StepContext<'_>) {
+        self.record_created(start, cx);
+        self.fault_workflow(error, cx);
+    }
+
+    fn record_created(&mut self, start: &Start, cx: &mut StepContext<'_>) {
+        let input = match &start.element_text {
+            Some(text) => wire::history::Input::ListOf(text),
+            None => wire::history::Input::Value(&start.input),
+        };
+        self.facts += 1;
+        wire::history::created(cx.history, cx.now, input, &start.trigger);
+        self.measure(None, MeasurementKind::Started, cx.now, cx);
     }
 
     /// Ends a live execution by `error`, whatever it is at.
@@ -279,19 +312,23 @@ impl Execution {
     }
 
     pub(crate) fn end(&mut self, outcome: Outcome, cx: &mut StepContext<'_>) {
-        let (phase, fact, kind) = match &outcome {
+        let (phase, kind) = match &outcome {
             Outcome::Completed(output) => {
-                (Phase::Completed, Fact::Completed { output: Some(output.clone()) }, MeasurementKind::Completed)
+                self.record_completed(None, Some(output), cx);
+                (Phase::Completed, MeasurementKind::Completed)
             }
             Outcome::Faulted(error) => {
-                (Phase::Faulted, Fact::Faulted { error: error.clone() }, MeasurementKind::Faulted)
+                self.record(None, Fact::Faulted { error: error.clone() }, cx);
+                (Phase::Faulted, MeasurementKind::Faulted)
             }
-            Outcome::Cancelled => (Phase::Cancelled, Fact::Cancelled, MeasurementKind::Cancelled),
+            Outcome::Cancelled => {
+                self.record(None, Fact::Cancelled, cx);
+                (Phase::Cancelled, MeasurementKind::Cancelled)
+            }
         };
         self.phase = phase;
         self.outcome = Some(outcome);
         self.activations.clear();
-        self.record(None, fact, cx);
         self.measure(None, kind, self.created, cx);
     }
 
@@ -303,6 +340,25 @@ impl Execution {
     pub(crate) fn record(&mut self, task: Option<TaskIx>, fact: Fact, cx: &mut StepContext<'_>) {
         self.facts += 1;
         wire::history::append(cx.history, &HistoryEvent { time: cx.now, task, fact });
+    }
+
+    pub(crate) fn record_started(&mut self, task: TaskIx, iteration: Option<u32>, cx: &mut StepContext<'_>) {
+        self.facts += 1;
+        wire::history::started(cx.history, cx.now, task, iteration);
+    }
+
+    /// Records that something completed; `None`: with its input.
+    pub(crate) fn record_completed(&mut self, task: Option<TaskIx>, output: Option<&Value>, cx: &mut StepContext<'_>) {
+        self.facts += 1;
+        let output = match (output, &cx.scratch.last_output) {
+            (None, _) => wire::history::Output::Unchanged,
+            (Some(output), Some(last)) if output.is_same(last) => wire::history::Output::AsBefore,
+            (Some(output), _) => {
+                cx.scratch.last_output = Some(output.clone());
+                wire::history::Output::New(output)
+            }
+        };
+        wire::history::completed(cx.history, cx.now, task, output);
     }
 
     pub(crate) fn measure(
@@ -318,6 +374,7 @@ impl Execution {
             kind,
             time: cx.now,
             duration_micros: cx.now.micros_since(since),
+            count: 1,
         });
     }
 

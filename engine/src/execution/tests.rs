@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 
-use super::{Execution, Outcome, RuntimeInfo, Start, StepContext};
+use super::{Execution, Outcome, RuntimeInfo, Scratch, Start, StepContext};
 use crate::definition;
 use crate::effect::{ExecutionEffect, HttpResponse};
 use crate::event::CloudEvent;
@@ -61,6 +61,7 @@ impl World {
             history: &mut history,
             effects: &mut effects,
             measurements: &mut measurements,
+            scratch: &mut Scratch::default(),
         };
         let execution = advance(self.execution.take(), &self.plan, &mut cx);
         self.note(&history, &effects);
@@ -128,8 +129,9 @@ impl World {
             input: json(input),
             trigger: Trigger { kind: TriggerKind::Api, event_id: None, source: None },
             parent: None,
+            element_text: None,
         };
-        self.step(|_, plan, cx| Execution::start(start, plan, cx));
+        self.step(|_, plan, cx| Execution::start(&start, plan, cx));
         self
     }
 

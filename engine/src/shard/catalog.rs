@@ -78,12 +78,11 @@ pub struct Catalog {
     entries: FxHashMap<DefinitionId, CatalogEntry>,
     current: FxHashMap<(EcoString, EcoString), DefinitionId>,
     versions: FxHashMap<(EcoString, EcoString, EcoString), DefinitionId>,
-    starters: ByType<Starter>,
     gatherings: FxHashMap<DefinitionId, Gathering>,
-    gatherers: ByType<DefinitionId>,
-    /// By type: what events of it are correlated by.
-    listened: FxHashMap<EcoString, Listened>,
-    listened_all: bool,
+    /// Who awaits the events of a type.
+    by_type: FxHashMap<EcoString, Takers>,
+    /// Who awaits the events of every type.
+    any: Takers,
     secrets: Value,
     sinks: Vec<TypePattern>,
 }
@@ -97,33 +96,60 @@ struct Listened {
     by: Vec<Expression>,
 }
 
-/// Things looked up by the type of an event.
-#[derive(Debug)]
-struct ByType<T> {
-    typed: FxHashMap<EcoString, Vec<T>>,
-    any: Vec<T>,
+/// Who awaits events.
+#[derive(Debug, Default)]
+struct Takers {
+    starters: Vec<Starter>,
+    gatherers: Vec<DefinitionId>,
+    listened: Option<Listened>,
 }
 
-impl<T> Default for ByType<T> {
-    fn default() -> ByType<T> {
-        ByType { typed: FxHashMap::default(), any: Vec::new() }
-    }
+/// Who awaits the events of one type.
+#[derive(Clone, Copy)]
+pub(super) struct Route<'a> {
+    typed: Option<&'a Takers>,
+    any: &'a Takers,
 }
 
-impl<T: Copy + PartialEq> ByType<T> {
-    fn add(&mut self, event_type: Option<&str>, item: T) {
-        let list = match event_type {
-            Some(event_type) => self.typed.entry(event_type.into()).or_default(),
-            None => &mut self.any,
-        };
-        if !list.contains(&item) {
-            list.push(item);
-        }
+impl<'a> Route<'a> {
+    /// Whether an event may start or move an execution.
+    pub fn is_awaited(self) -> bool {
+        self.is_listened() || self.starters().next().is_some() || self.gatherers().next().is_some()
     }
 
-    fn of<'a>(&'a self, event_type: &str) -> impl Iterator<Item = T> + use<'a, T> {
-        let typed = self.typed.get(event_type).map_or(&[][..], Vec::as_slice);
-        typed.iter().chain(&self.any).copied()
+    pub fn is_listened(self) -> bool {
+        self.is_any_listened() || self.listened().is_some()
+    }
+
+    /// Whether some task listens to every type.
+    pub fn is_any_listened(self) -> bool {
+        self.any.listened.is_some()
+    }
+
+    /// Whether some task takes every event of the type for a candidate.
+    pub fn is_plainly_listened(self) -> bool {
+        self.listened().is_some_and(|listened| listened.plainly)
+    }
+
+    /// The expressions whose values tell tasks the events of the type that concern them.
+    pub fn correlations(self) -> &'a [Expression] {
+        self.listened().map_or(&[], |listened| &listened.by)
+    }
+
+    pub fn starters(self) -> impl Iterator<Item = Starter> + use<'a> {
+        self.each().flat_map(|takers| &takers.starters).copied()
+    }
+
+    pub fn gatherers(self) -> impl Iterator<Item = DefinitionId> + use<'a> {
+        self.each().flat_map(|takers| &takers.gatherers).copied()
+    }
+
+    fn each(self) -> impl Iterator<Item = &'a Takers> + use<'a> {
+        self.typed.into_iter().chain([self.any])
+    }
+
+    fn listened(self) -> Option<&'a Listened> {
+        self.typed?.listened.as_ref()
     }
 }
 
@@ -169,10 +195,11 @@ impl Catalog {
             let filters = strategy.filters();
             for (number, filter) in filters.iter().enumerate() {
                 let number = u16::try_from(number).unwrap_or(u16::MAX);
-                self.starters.add(filter.event_type(), Starter { definition: id, filter: Some(number) });
+                let starter = Starter { definition: id, filter: Some(number) };
+                add(&mut self.takers(filter.event_type()).starters, starter);
             }
             if filters.is_empty() {
-                self.starters.add(None, Starter { definition: id, filter: None });
+                add(&mut self.any.starters, Starter { definition: id, filter: None });
             }
             return;
         }
@@ -180,17 +207,21 @@ impl Catalog {
         let home = home_of_name(plan, self.shards);
         self.gatherings.insert(id, Gathering { home, plan: Arc::new(gatherer) });
         for event_type in types_of(strategy) {
-            self.gatherers.add(event_type, id);
+            add(&mut self.takers(event_type).gatherers, id);
+        }
+    }
+
+    fn takers(&mut self, event_type: Option<&str>) -> &mut Takers {
+        match event_type {
+            Some(event_type) => self.by_type.entry(event_type.into()).or_default(),
+            None => &mut self.any,
         }
     }
 
     fn listens(&mut self, listen: &Listen) {
         for event_type in types_of(&listen.to) {
-            let Some(event_type) = event_type else {
-                self.listened_all = true;
-                continue;
-            };
-            let listened = self.listened.entry(event_type.into()).or_default();
+            let listened = self.takers(event_type).listened.get_or_insert_default();
+            let Some(event_type) = event_type else { continue };
             match listen.router_correlation(event_type) {
                 None => listened.plainly = true,
                 Some(correlation) => {
@@ -245,36 +276,12 @@ impl Catalog {
     /// Whether an event of that type may start or move an execution.
     #[must_use]
     pub fn is_awaited(&self, event_type: &str) -> bool {
-        self.is_listened(event_type)
-            || self.starters.of(event_type).next().is_some()
-            || self.gatherers.of(event_type).next().is_some()
+        self.route(event_type).is_awaited()
     }
 
-    pub(super) fn is_listened(&self, event_type: &str) -> bool {
-        self.listened_all || self.listened.contains_key(event_type)
-    }
-
-    /// Whether some task takes every event of that type for a candidate.
-    pub(super) fn is_plainly_listened(&self, event_type: &str) -> bool {
-        self.listened.get(event_type).is_some_and(|listened| listened.plainly)
-    }
-
-    /// The expressions whose values tell tasks the events of that type that concern them.
-    pub(super) fn correlations(&self, event_type: &str) -> &[Expression] {
-        self.listened.get(event_type).map_or(&[], |listened| &listened.by)
-    }
-
-    /// Whether some task listens to every type.
-    pub(super) fn is_any_listened(&self) -> bool {
-        self.listened_all
-    }
-
-    pub(super) fn starters(&self, event_type: &str) -> impl Iterator<Item = Starter> + use<'_> {
-        self.starters.of(event_type)
-    }
-
-    pub(super) fn gatherers(&self, event_type: &str) -> impl Iterator<Item = DefinitionId> + use<'_> {
-        self.gatherers.of(event_type)
+    /// Who awaits events of that type.
+    pub(super) fn route(&self, event_type: &str) -> Route<'_> {
+        Route { typed: self.by_type.get(event_type), any: &self.any }
     }
 
     pub(super) fn gathering(&self, definition: DefinitionId) -> Option<&Gathering> {
@@ -288,6 +295,12 @@ pub(super) fn home_of_name(plan: &Plan, shards: u16) -> ShardId {
     name.push('/');
     name.push_str(&plan.name);
     ShardId::of_key(name.as_bytes(), shards)
+}
+
+fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
 }
 
 /// The types that a strategy takes; `None` stands for every type.

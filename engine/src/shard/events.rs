@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::catalog::{Catalog, Route};
 use super::dedup::event_key;
-use super::executions::{Beginning, Owner};
+use super::executions::Beginning;
 use super::step::{Step, Work};
 use super::subscriptions::{home_of_type, home_of_value, text_of_value};
 use super::trigger::Surroundings;
@@ -19,14 +22,16 @@ use crate::value::Value;
 impl Shard {
     /// An event from a source. Repetitions are dropped; what nobody awaits leaves no trace.
     pub(super) fn event_in(&mut self, event: &Arc<CloudEvent>, origin: &Origin, step: &mut Step) {
-        if !self.catalog.is_awaited(&event.event_type) {
+        let catalog = self.catalog.clone();
+        let route = catalog.route(&event.event_type);
+        if !route.is_awaited() {
             return;
         }
         if self.is_repetition(event, origin, step) {
             step.released.duplicates += 1;
             return;
         }
-        self.event(event, step);
+        self.hand_on(event, &catalog, route, step);
     }
 
     fn is_repetition(&mut self, event: &CloudEvent, origin: &Origin, step: &mut Step) -> bool {
@@ -54,15 +59,19 @@ impl Shard {
     /// Passes the event on to who awaits it and starts what it triggers.
     pub(super) fn event(&mut self, event: &Arc<CloudEvent>, step: &mut Step) {
         let catalog = self.catalog.clone();
+        self.hand_on(event, &catalog, catalog.route(&event.event_type), step);
+    }
+
+    fn hand_on(&mut self, event: &Arc<CloudEvent>, catalog: &Catalog, route: Route<'_>, step: &mut Step) {
         // Who listens before who starts: an execution does not hear the event that starts it.
-        if catalog.is_listened(&event.event_type) {
-            let values = self.correlation_values(event, step);
+        if route.is_listened() {
+            let values = self.correlation_values(event, route, step);
             let mut homes: Vec<ShardId> =
                 values.iter().map(|correlation| home_of_value(&correlation.value, catalog.shards())).collect();
-            if catalog.is_plainly_listened(&event.event_type) {
+            if route.is_plainly_listened() {
                 homes.push(home_of_type(Some(&event.event_type), catalog.shards()));
             }
-            if catalog.is_any_listened() {
+            if route.is_any_listened() {
                 homes.push(home_of_type(None, catalog.shards()));
             }
             homes.sort_unstable();
@@ -76,24 +85,21 @@ impl Shard {
             }
         }
         let mut started: Option<DefinitionId> = None;
-        for starter in catalog.starters(&event.event_type) {
+        for starter in route.starters() {
             // The filters of one definition follow each other: the first that passes starts it, once.
             if started == Some(starter.definition) {
                 continue;
             }
             let Some(entry) = catalog.entry(starter.definition) else { continue };
-            let surroundings = Surroundings {
-                catalog: &catalog,
-                runtime: &self.settings.runtime,
-                limits: &self.settings.limits,
-                now: step.now,
-            };
+            let surroundings =
+                Surroundings { catalog, runtime: &self.settings.runtime, limits: &self.settings.limits, now: step.now };
             if let Some(input) = surroundings.input(starter, &entry.plan, event) {
                 started = Some(starter.definition);
-                self.begin_by_event(starter.definition, input, event, step);
+                let text = surroundings.element_text(&entry.plan, event);
+                self.begin_by_event(starter.definition, input, text, event, step);
             }
         }
-        for definition in catalog.gatherers(&event.event_type) {
+        for definition in route.gatherers() {
             let Some(gathering) = catalog.gathering(definition) else { continue };
             if gathering.home == self.id {
                 self.gather(definition, event, step);
@@ -103,21 +109,29 @@ impl Shard {
         }
     }
 
-    fn begin_by_event(&mut self, definition: DefinitionId, input: Value, event: &CloudEvent, step: &mut Step) {
+    fn begin_by_event(
+        &mut self,
+        definition: DefinitionId,
+        input: Value,
+        element_text: Option<Bytes>,
+        event: &CloudEvent,
+        step: &mut Step,
+    ) {
         let trigger =
             Trigger { kind: TriggerKind::Event, event_id: Some(event.id.clone()), source: Some(event.source.clone()) };
-        self.begin(Beginning { definition, input, trigger, parent: None, owner: Owner::Nobody }, step);
+        self.begin(Beginning { element_text, ..Beginning::new(definition, input, trigger) }, step);
     }
 
     /// An event from another shard concerns subscriptions that live here.
     pub(super) fn listened(&mut self, event: &Arc<CloudEvent>, step: &mut Step) {
-        let values = self.correlation_values(event, step);
+        let catalog = self.catalog.clone();
+        let values = self.correlation_values(event, catalog.route(&event.event_type), step);
         self.tell(event, values, step);
     }
 
     /// The values by which tasks know that the event may concern them. An expression that fails on the event gives none.
-    fn correlation_values(&self, event: &CloudEvent, step: &Step) -> Vec<CorrelationValue> {
-        let expressions = self.catalog.correlations(&event.event_type);
+    fn correlation_values(&self, event: &CloudEvent, route: Route<'_>, step: &Step) -> Vec<CorrelationValue> {
+        let expressions = route.correlations();
         if expressions.is_empty() {
             return Vec::new();
         }
@@ -156,6 +170,7 @@ impl Shard {
             history: &mut Vec::new(),
             effects: &mut Vec::new(),
             measurements: &mut Vec::new(),
+            scratch: &mut step.scratch,
         };
         let complete = self.gatherers.take(definition, &gathering.plan, event, &mut cx);
         let after = self.gatherers.of(definition);
@@ -163,7 +178,7 @@ impl Shard {
             step.record(&ShardRecord::Gathered(definition, after.to_vec()));
         }
         if let Some(input) = complete {
-            self.begin_by_event(definition, input, event, step);
+            self.begin_by_event(definition, input, None, event, step);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ecow::EcoString;
 
 use super::codec::ShardRecord;
@@ -27,9 +28,18 @@ use crate::wire::record::{ExecutionHeader, write_execution};
 pub(super) struct Beginning {
     pub definition: DefinitionId,
     pub input: Value,
+    /// The JSON text of the only element of `input`, where that is at hand.
+    pub element_text: Option<Bytes>,
     pub trigger: Trigger,
     pub parent: Option<(ExecutionId, ActivationId)>,
     pub owner: Owner,
+}
+
+impl Beginning {
+    /// One that nobody waits for.
+    pub fn new(definition: DefinitionId, input: Value, trigger: Trigger) -> Beginning {
+        Beginning { definition, input, element_text: None, trigger, parent: None, owner: Owner::Nobody }
+    }
 }
 
 /// Who waits for the end of a new execution besides its parent.
@@ -43,34 +53,36 @@ pub(super) enum Owner {
 impl Shard {
     /// Starts an execution and walks it as far as it goes; `None` when its definition is not known.
     pub(super) fn begin(&mut self, beginning: Beginning, step: &mut Step) -> Option<ExecutionId> {
-        let Beginning { definition, input, trigger, parent, owner } = beginning;
-        let plan = self.catalog.entry(definition)?.plan.clone();
+        let Beginning { definition, input, element_text, trigger, parent, owner } = beginning;
+        let catalog = self.catalog.clone();
+        let plan = &catalog.entry(definition)?.plan;
         let id = ExecutionId::new(step.now, self.id, self.sequence);
         self.sequence += 1;
         if owner == Owner::Schedule {
             self.set_schedule(definition, Some(Due::Ended(id)), step);
         }
-        let start = Start { id, definition, input, trigger, parent };
-        let execution = self.guarded(step, |cx| Execution::start(start.clone(), &plan, cx));
-        let execution = match execution {
-            Ok(execution) => execution,
-            Err(error) => self.unguarded(step, |cx| Execution::start_faulted(start.clone(), error, cx)),
-        };
-        self.settle(execution, true, &plan, step);
+        let start = Start { id, definition, input, trigger, parent, element_text };
+        let mut execution = Execution::new(&start, step.now);
+        if let Err(error) = self.guarded(step, |cx| execution.begin(&start, plan, cx)) {
+            execution = Execution::new(&start, step.now);
+            self.unguarded(step, |cx| execution.begin_faulted(&start, error, cx));
+        }
+        self.settle(&execution, true, plan, step);
         Some(id)
     }
 
     /// Feeds one input to a live execution; one that lives no more needs none.
     pub(super) fn advance(&mut self, id: ExecutionId, input: ExecutionInput, step: &mut Step) {
         let Some(live) = self.live.get(&id) else { return };
-        let Some(entry) = self.catalog.entry(live.definition) else { return };
-        let plan = entry.plan.clone();
+        let catalog = self.catalog.clone();
+        let Some(entry) = catalog.entry(live.definition) else { return };
+        let plan = &entry.plan;
         // Only a defect can make its own state unreadable; the execution then stays as it is, and the check for
         // executions without a wake-up finds it.
         let Ok(before) = live.execution() else { return };
         let mut execution = before.clone();
         let moved = self.guarded(step, |cx| {
-            execution.apply(input, &plan, cx);
+            execution.apply(input, plan, cx);
         });
         if let Err(error) = moved {
             execution = before;
@@ -78,19 +90,13 @@ impl Shard {
         } else if step.history.is_empty() && step.effects.is_empty() && execution == before {
             return;
         }
-        self.settle(execution, false, &plan, step);
+        self.settle(&execution, false, plan, step);
     }
 
     /// Runs a step of an execution. A panic in it is a defect of the engine: it harms this execution alone.
-    fn guarded<T>(
-        &mut self,
-        step: &mut Step,
-        advance: impl FnOnce(&mut StepContext<'_>) -> T,
-    ) -> Result<T, WorkflowError> {
-        let measured = step.released.measurements.len();
+    fn guarded(&mut self, step: &mut Step, advance: impl FnOnce(&mut StepContext<'_>)) -> Result<(), WorkflowError> {
         let result = catch_unwind(AssertUnwindSafe(|| self.unguarded(step, advance)));
         result.map_err(|panic| {
-            step.released.measurements.truncate(measured);
             step.released.panics += 1;
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -98,9 +104,11 @@ impl Shard {
         })
     }
 
-    fn unguarded<T>(&self, step: &mut Step, advance: impl FnOnce(&mut StepContext<'_>) -> T) -> T {
+    fn unguarded(&self, step: &mut Step, advance: impl FnOnce(&mut StepContext<'_>)) {
         step.history.clear();
         step.effects.clear();
+        step.measured.clear();
+        step.scratch.clear();
         advance(&mut StepContext {
             now: step.now,
             secrets: self.catalog.secrets(),
@@ -108,12 +116,13 @@ impl Shard {
             limits: &self.settings.limits,
             history: &mut step.history,
             effects: &mut step.effects,
-            measurements: &mut step.released.measurements,
-        })
+            measurements: &mut step.measured,
+            scratch: &mut step.scratch,
+        });
     }
 
     /// Records an execution after a step of it, keeps it or tells who waits for its end, and sees to what it asks for.
-    fn settle(&mut self, execution: Execution, begins: bool, plan: &Plan, step: &mut Step) {
+    fn settle(&mut self, execution: &Execution, begins: bool, plan: &Plan, step: &mut Step) {
         let id = execution.id();
         let header = ExecutionHeader {
             id,
@@ -144,12 +153,15 @@ impl Shard {
             // How it ended is the last fact of its history.
             |out| live.iter().for_each(|live| live.write(out)),
         );
+        for measurement in step.measured.drain(..) {
+            measurement.join(&mut step.released.measurements);
+        }
         for effect in std::mem::take(&mut step.effects) {
             self.effect(id, effect, step);
         }
         match live {
             Some(live) => self.keep(id, live),
-            None => self.ended(&execution, begins, step),
+            None => self.ended(execution, begins, step),
         }
     }
 
@@ -308,7 +320,7 @@ impl Shard {
             self.advance(parent, ExecutionInput::ChildStarted { activation, child }, step);
         }
         let parent = wait.then_some((parent, activation));
-        self.begin(Beginning { definition, input, trigger, parent, owner: Owner::Nobody }, step);
+        self.begin(Beginning { parent, ..Beginning::new(definition, input, trigger) }, step);
     }
 
     fn is_waiting_for_child(&self, parent: ExecutionId, activation: ActivationId) -> bool {

@@ -64,8 +64,15 @@ impl Gatherers {
             }
         }
         let trigger = Trigger { kind: TriggerKind::Event, event_id: None, source: None };
-        let start = Start { id: ExecutionId::from_u128(0), definition, input: Value::Null, trigger, parent: None };
-        let mut fresh = Execution::start(start, plan, cx);
+        let start = Start {
+            id: ExecutionId::from_u128(0),
+            definition,
+            input: Value::Null,
+            trigger,
+            parent: None,
+            element_text: None,
+        };
+        let mut fresh = Execution::start(&start, plan, cx);
         let before = fresh.clone();
         feed(&mut fresh, event, plan, cx);
         if fresh == before {

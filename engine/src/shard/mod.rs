@@ -65,6 +65,10 @@ pub const INPUTS_PER_STEP_MAX: usize = 4_096;
 /// Most timers that one step fires; the rest follows in the next.
 pub const TIMERS_PER_STEP_MAX: usize = 10_000;
 
+/// How many buffers of records a shard keeps, and how long one may be.
+const SPARE_MAX: usize = 2;
+const SPARE_BYTES_MAX: usize = 4 << 20;
+
 /// What a shard needs to know of its node.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -74,12 +78,25 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// The shared catalog behind a reference of the shard's own: a step takes another one of it for each execution, and counting
+/// references where all shards count would cost more than the rest of the look-up.
+#[derive(Debug)]
+struct OwnCatalog(Arc<Catalog>);
+
+impl std::ops::Deref for OwnCatalog {
+    type Target = Catalog;
+
+    fn deref(&self) -> &Catalog {
+        &self.0
+    }
+}
+
 /// A shard.
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
     settings: Settings,
-    catalog: Arc<Catalog>,
+    catalog: Arc<OwnCatalog>,
     /// The number of the next execution.
     sequence: u64,
     /// The time of the last step: steps never go back.
@@ -98,6 +115,8 @@ pub struct Shard {
     watchers: FxHashMap<ExecutionId, Vec<ReplyToken>>,
     /// The shards that have yet to announce who listens here: until then only notes are taken.
     awaited: BTreeSet<ShardId>,
+    /// Room for the records of steps to come.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Shard {
@@ -107,7 +126,7 @@ impl Shard {
         Shard {
             id,
             settings,
-            catalog,
+            catalog: Arc::new(OwnCatalog(catalog)),
             sequence: 0,
             last: Timestamp(0),
             live: live::LiveTable::default(),
@@ -123,6 +142,7 @@ impl Shard {
             listening: subscriptions::Listening::default(),
             watchers: FxHashMap::default(),
             awaited: BTreeSet::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -166,10 +186,19 @@ impl Shard {
         [timer, self.schedules.next()].into_iter().flatten().min()
     }
 
+    /// Takes back the records of a step that are durable: the next ones are written where they were, for new memory costs
+    /// more than what is written there.
+    pub fn recycle(&mut self, mut records: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX && (1..=SPARE_BYTES_MAX).contains(&records.capacity()) {
+            records.clear();
+            self.spare.push(records);
+        }
+    }
+
     /// Takes inputs, as many as fit a commit, and fires what is due. What is left in `inputs` waits for the next step.
     pub fn step(&mut self, inputs: &mut VecDeque<ShardInput>, now: Timestamp) -> Ready {
         self.last = self.last.max(now);
-        let mut step = Step::new(self.last);
+        let mut step = Step::new(self.last, self.spare.pop().unwrap_or_default());
         if !self.is_open() {
             self.take_notes(inputs, &mut step);
         }
@@ -256,8 +285,7 @@ impl Shard {
         if let Some(execution) = key.and_then(|key| self.requests.get(key)) {
             return Reply::Started { execution, repeated: true };
         }
-        let beginning = Beginning { definition, input, trigger, parent: None, owner: Owner::Nobody };
-        match self.begin(beginning, step) {
+        match self.begin(Beginning::new(definition, input, trigger), step) {
             Some(execution) => {
                 if let Some(key) = key {
                     self.requests.insert(key, execution);
@@ -341,7 +369,7 @@ impl Shard {
         let trigger = Trigger { kind: TriggerKind::Schedule, event_id: None, source: None };
         let owner = if next.is_none() { Owner::Schedule } else { Owner::Nobody };
         let input = Value::Object(Map::default());
-        self.begin(Beginning { definition, input, trigger, parent: None, owner }, step);
+        self.begin(Beginning { owner, ..Beginning::new(definition, input, trigger) }, step);
     }
 
     fn set_schedule(&mut self, definition: crate::ids::DefinitionId, due: Option<Due>, step: &mut Step) {
@@ -351,7 +379,7 @@ impl Shard {
 
     /// Takes over a catalog: schedules of what became current begin, those of what is no longer current end.
     fn set_catalog(&mut self, catalog: Arc<Catalog>, step: &mut Step) {
-        self.catalog = catalog;
+        self.catalog = Arc::new(OwnCatalog(catalog));
         let catalog = self.catalog.clone();
         let is_current = |id| catalog.entry(id).is_some_and(|entry| entry.state == DefinitionState::Current);
         let ended: Vec<_> = self.schedules.iter().map(|(id, _)| id).filter(|id| !is_current(*id)).collect();

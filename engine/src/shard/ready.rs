@@ -37,6 +37,11 @@ impl Ready {
         std::mem::take(&mut self.records)
     }
 
+    /// Puts back the records that were taken out, once they are stored.
+    pub fn give_back(&mut self, records: Vec<u8>) {
+        self.records = records;
+    }
+
     /// What the step releases.
     #[must_use]
     pub fn release(self, _receipt: CommitReceipt) -> Released {

@@ -101,7 +101,7 @@ impl Shard {
     /// shards who listens here. Until they have answered, only notes are taken. To be called once, before the first step.
     pub fn recovered(&mut self, now: Timestamp) -> Ready {
         self.last = self.last.max(now);
-        let mut step = Step::new(self.last);
+        let mut step = Step::new(self.last, Vec::new());
         for (id, live) in &self.live {
             if let Some(at) = live.wake {
                 self.timers.set(at, *id);
@@ -116,8 +116,7 @@ impl Shard {
         for (sequence, message) in own {
             step.released.effects.push(ShardEffect::Peer { to: self.id, sequence, message });
         }
-        let catalog = self.catalog.clone();
-        self.set_catalog(catalog, &mut step);
+        self.set_catalog(self.catalog.0.clone(), &mut step);
         for other in (0..self.catalog.shards()).map(ShardId).filter(|other| *other != self.id) {
             self.awaited.insert(other);
             step.released.effects.push(ShardEffect::Note { to: other, note: Note::Announce });

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::codec::ShardRecord;
 use super::ready::{Ready, Released};
 use crate::effect::ExecutionEffect;
+use crate::execution::Scratch;
+use crate::history::Measurement;
 use crate::ids::{ExecutionId, ShardId};
 use crate::input::ExecutionInput;
 use crate::time::Timestamp;
@@ -32,13 +34,18 @@ pub(super) struct Step {
     pub history: Vec<u8>,
     /// What the execution at hand asks for.
     pub effects: Vec<ExecutionEffect>,
+    /// What it has measured.
+    pub measured: Vec<Measurement>,
+    /// What it may use.
+    pub scratch: Scratch,
 }
 
 impl Step {
-    pub fn new(now: Timestamp) -> Step {
+    /// A step that writes its records to `records`, which is empty.
+    pub fn new(now: Timestamp, records: Vec<u8>) -> Step {
         Step {
             now,
-            records: Vec::new(),
+            records,
             released: Released::default(),
             work: VecDeque::new(),
             seen: Vec::new(),
@@ -46,6 +53,8 @@ impl Step {
             marked: BTreeSet::new(),
             history: Vec::new(),
             effects: Vec::new(),
+            measured: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 

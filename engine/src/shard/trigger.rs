@@ -1,5 +1,6 @@
 //! Starting an execution by one event (`schedule.on` with `one`, or `any` without `until`).
 
+use bytes::Bytes;
 use ecow::EcoString;
 
 use super::catalog::{Catalog, Starter};
@@ -7,7 +8,7 @@ use crate::error::{StandardError, WorkflowError};
 use crate::event::CloudEvent;
 use crate::execution::{self, RuntimeInfo};
 use crate::expression::{Context, Expression, Limits};
-use crate::plan::{Plan, STANDARD_VARIABLES, Schedule};
+use crate::plan::{EventRead, Plan, STANDARD_VARIABLES, Schedule};
 use crate::time::Timestamp;
 use crate::value::{Array, Map, Value};
 
@@ -42,6 +43,14 @@ impl Surroundings<'_> {
         let mut events = Array::with_capacity(1);
         events.push(execution::read(event, *read));
         Some(Value::Array(events))
+    }
+
+    /// The text of the only element of that input, where it is at hand.
+    pub fn element_text(&self, plan: &Plan, event: &CloudEvent) -> Option<Bytes> {
+        match &plan.schedule {
+            Some(Schedule::On { read: EventRead::Data, .. }) => event.data_text.clone(),
+            _ => None,
+        }
     }
 
     fn evaluate(&self, expression: &Expression, value: &Value, plan: &Plan) -> Result<Value, WorkflowError> {

@@ -184,6 +184,11 @@ impl Map {
         }
     }
 
+    /// Whether it is the same storage as `other`.
+    pub(super) fn is_same(&self, other: &Map) -> bool {
+        std::ptr::eq(self.members().as_ptr(), other.members().as_ptr()) && self.len() == other.len()
+    }
+
     /// How many members.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -244,6 +244,21 @@ impl Value {
         !matches!(self, Value::Null | Value::Bool(false))
     }
 
+    /// Whether it is plain to see that it equals `other`: containers only when they are the same storage.
+    #[must_use]
+    pub fn is_same(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Object(a), Value::Object(b)) => a.is_same(b),
+            (Value::Array(a), Value::Array(b)) => std::ptr::eq(a.as_ptr(), b.as_ptr()) && a.len() == b.len(),
+            (Value::String(a), Value::String(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Null, Value::Null) => true,
+            _ => false,
+        }
+    }
+
     /// Whether it is `null`.
     #[must_use]
     pub const fn is_null(&self) -> bool {

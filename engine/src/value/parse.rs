@@ -40,25 +40,51 @@ impl std::error::Error for JsonError {}
 
 enum Open {
     Array(Array),
-    Object(Map, EcoString),
+    /// The members so far, which keys they may have, and the key of the member to come.
+    Object(Map, Keys, EcoString),
+}
+
+/// Says of most keys that they were not there before, so that few need to be compared with all others.
+#[derive(Default)]
+struct Keys(u64);
+
+impl Keys {
+    /// Adds a key; whether it may be there already.
+    fn may_repeat(&mut self, key: &str) -> bool {
+        let bytes = key.as_bytes();
+        let ends = [bytes.first(), bytes.get(bytes.len() / 2), bytes.last()].into_iter().flatten();
+        let hash = ends.fold(bytes.len(), |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        let bit = 1 << (hash & 63);
+        let there = self.0 & bit != 0;
+        self.0 |= bit;
+        there
+    }
 }
 
 struct Parser<'a> {
+    text: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
 pub(super) fn parse(bytes: &[u8], limits: &ParseLimits) -> Result<Value, JsonError> {
-    let mut parser = Parser { bytes, at: 0 };
-    parser.document(limits.depth_max).map_err(|message| {
-        let before = &bytes[..parser.at.min(bytes.len())];
+    // Once for the whole is faster than string by string.
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| JsonError::at(bytes, error.valid_up_to(), "the text is not UTF-8".into()))?;
+    let mut parser = Parser { text, bytes, at: 0 };
+    parser.document(limits.depth_max).map_err(|message| JsonError::at(bytes, parser.at, message))
+}
+
+impl JsonError {
+    fn at(bytes: &[u8], at: usize, message: String) -> JsonError {
+        let before = &bytes[..at.min(bytes.len())];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         JsonError {
             line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
             column: before.len() - line_start + 1,
             message,
         }
-    })
+    }
 }
 
 impl Parser<'_> {
@@ -75,7 +101,7 @@ impl Parser<'_> {
                         Value::Object(Map::new())
                     } else {
                         let key = self.key()?;
-                        open.push(Open::Object(Map::with_capacity(4), key));
+                        open.push(Open::Object(Map::with_capacity(8), Keys::default(), key));
                         continue;
                     }
                 }
@@ -113,9 +139,9 @@ impl Parser<'_> {
                             _ => return Err(self.unexpected("`,` or `]`")),
                         }
                     }
-                    Some(Open::Object(map, key)) => {
+                    Some(Open::Object(map, keys, key)) => {
                         let key_now = std::mem::take(key);
-                        if map.contains_key(&key_now) {
+                        if keys.may_repeat(&key_now) && map.contains_key(&key_now) {
                             map.insert(key_now, value);
                         } else {
                             map.push_new(key_now, value);
@@ -136,7 +162,7 @@ impl Parser<'_> {
                 }
                 value = match open.pop() {
                     Some(Open::Array(list)) => Value::Array(list),
-                    Some(Open::Object(map, _)) => Value::Object(map),
+                    Some(Open::Object(map, ..)) => Value::Object(map),
                     None => Value::Null,
                 };
             }
@@ -233,8 +259,7 @@ impl Parser<'_> {
         if is_whole && fits && (whole != 0 || !negative) {
             return Ok(Value::Int(if negative { -whole } else { whole }));
         }
-        let text = std::str::from_utf8(&self.bytes[start..self.at]).unwrap_or("0");
-        let double: f64 = text.parse().map_err(|_| String::from("not a number"))?;
+        let double: f64 = self.text[start..self.at].parse().map_err(|_| String::from("not a number"))?;
         Ok(Value::number(double))
     }
 
@@ -251,33 +276,29 @@ impl Parser<'_> {
         let start = self.at;
         let end = self.plain_end();
         if self.bytes.get(end) == Some(&b'"') {
-            let text = self.utf8(start, end)?;
-            let text = EcoString::from(text);
             self.at = end + 1;
-            return Ok(text);
+            return Ok(EcoString::from(&self.text[start..end]));
         }
         self.string_with_escapes(start, end)
     }
 
     /// Where the run of characters that stand for themselves ends.
     fn plain_end(&self) -> usize {
-        let rest = &self.bytes[self.at..];
-        self.at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
-    }
-
-    fn utf8(&mut self, start: usize, end: usize) -> Result<&str, String> {
-        let bytes = &self.bytes[start..end];
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(text),
-            Err(error) => {
-                self.at = start + error.valid_up_to();
-                Err("the text is not UTF-8".into())
+        let mut at = self.at;
+        // Eight bytes at a time, as one number.
+        while let Some(eight) = self.bytes[at..].first_chunk::<8>() {
+            let special = special_bytes(u64::from_le_bytes(*eight));
+            if special != 0 {
+                return at + (special.trailing_zeros() / 8) as usize;
             }
+            at += 8;
         }
+        let rest = &self.bytes[at..];
+        at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
     }
 
     fn string_with_escapes(&mut self, start: usize, end: usize) -> Result<EcoString, String> {
-        let mut text = String::from(self.utf8(start, end)?);
+        let mut text = String::from(&self.text[start..end]);
         self.at = end;
         loop {
             match self.bytes.get(self.at) {
@@ -290,7 +311,7 @@ impl Parser<'_> {
                 Some(_) => {
                     let end = self.plain_end();
                     let start = self.at;
-                    text.push_str(self.utf8(start, end)?);
+                    text.push_str(&self.text[start..end]);
                     self.at = end;
                 }
                 None => return Err("the text ends inside a string".into()),
@@ -338,5 +359,48 @@ impl Parser<'_> {
         let digits = self.bytes.get(at..at + 4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let digits = digits.ok_or("four hexadecimal digits must follow \\u")?;
         Ok(digits.iter().fold(0, |n, digit| n * 16 + (*digit as char).to_digit(16).unwrap_or(0)))
+    }
+}
+
+/// Marks the lowest byte of `eight` that ends a run of plain characters by its highest bit; bytes above it may be marked too.
+/// (A byte is below `n` when subtracting `n` borrows into its highest bit, and zero when it is below 1.)
+fn special_bytes(eight: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let below = |bytes: u64, limit: u8| bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes & HIGH;
+    let equal = |byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+    below(eight, 0x20) | equal(b'"') | equal(b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        for special in [b'"', b'\\', 0, 0x1f] {
+            for plain in [b'a', b' ', b'!', b'#', 0x7f, 0x80, 0xff] {
+                for at in 0..8 {
+                    let mut eight = [plain; 8];
+                    assert_eq!(special_bytes(u64::from_le_bytes(eight)), 0, "{plain}");
+                    eight[at] = special;
+                    let found = special_bytes(u64::from_le_bytes(eight)).trailing_zeros() / 8;
+                    assert_eq!(found as usize, at, "{special} among {plain}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_keys_take_the_last_value_in_the_first_place() {
+        let text = r#"{"ab":1,"xy":2,"ab":3,"ba":4,"xy":5}"#;
+        let value = parse(text.as_bytes(), &ParseLimits::default()).expect("JSON");
+        assert_eq!(value.to_json(), r#"{"ab":3,"xy":5,"ba":4}"#);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named_by_their_place() {
+        let error = parse(b"{\n \"a\": \"\xff\"}", &ParseLimits::default()).expect_err("not UTF-8");
+        assert_eq!((error.line, error.column), (2, 8));
     }
 }

@@ -78,6 +78,13 @@ impl Writer<'_> {
         self.out[at..at + 4].copy_from_slice(&length.to_le_bytes());
     }
 
+    /// A value whose JSON text is at hand, in parts.
+    pub fn json(&mut self, parts: &[&[u8]]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+        parts.iter().for_each(|part| self.out.extend_from_slice(part));
+    }
+
     /// Something that may be absent.
     pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         match value {

@@ -3,6 +3,8 @@
 use crate::error::WorkflowError;
 use crate::history::{Fact, HistoryEvent, Trigger, TriggerKind};
 use crate::ids::TaskIx;
+use crate::time::Timestamp;
+use crate::value::Value;
 use crate::wire::codec::{CodecError, Reader, Writer};
 
 const CREATED: u8 = 0;
@@ -18,27 +20,84 @@ const SKIPPED: u8 = 9;
 const EMITTED: u8 = 10;
 const CORRELATION_STARTED: u8 = 11;
 const CORRELATION_COMPLETED: u8 = 12;
+/// Completed with the output that the last fact before it with an output of its own has, in the same piece of history.
+const COMPLETED_AS_BEFORE: u8 = 13;
+
+/// The input of a new execution, to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A value.
+    Value(&'a Value),
+    /// A list of one element whose JSON text is at hand.
+    ListOf(&'a [u8]),
+}
+
+/// The output of what completed, to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Output<'a> {
+    /// It is the input.
+    Unchanged,
+    /// It is the last [`Output::New`] that was appended to the same piece of history.
+    AsBefore,
+    /// A value.
+    New(&'a Value),
+}
+
+fn begin<'a>(out: &'a mut Vec<u8>, time: Timestamp, task: Option<TaskIx>, kind: u8) -> Writer<'a> {
+    let mut w = Writer { out };
+    w.time(time);
+    w.count(task.map_or(0, |task| u64::from(task.0) + 1));
+    w.u8(kind);
+    w
+}
+
+/// Appends [`Fact::Created`].
+pub fn created(out: &mut Vec<u8>, time: Timestamp, input: Input<'_>, trigger: &Trigger) {
+    let mut w = begin(out, time, None, CREATED);
+    match input {
+        Input::Value(value) => w.value(value),
+        Input::ListOf(text) => w.json(&[b"[", text, b"]"]),
+    }
+    w.u8(trigger.kind as u8);
+    w.option(trigger.event_id.as_deref(), Writer::text);
+    w.option(trigger.source.as_deref(), Writer::text);
+}
+
+/// Appends [`Fact::Started`].
+pub fn started(out: &mut Vec<u8>, time: Timestamp, task: TaskIx, iteration: Option<u32>) {
+    let mut w = begin(out, time, Some(task), STARTED);
+    w.option(iteration, |w, index| w.count(u64::from(index)));
+}
+
+/// Appends [`Fact::Completed`].
+pub fn completed(out: &mut Vec<u8>, time: Timestamp, task: Option<TaskIx>, output: Output<'_>) {
+    match output {
+        Output::AsBefore => {
+            begin(out, time, task, COMPLETED_AS_BEFORE);
+        }
+        Output::Unchanged => begin(out, time, task, COMPLETED).u8(0),
+        Output::New(value) => begin(out, time, task, COMPLETED).option(Some(value), Writer::value),
+    }
+}
 
 /// Appends a fact.
 pub fn append(out: &mut Vec<u8>, event: &HistoryEvent) {
-    let mut w = Writer { out };
-    w.time(event.time);
-    w.count(event.task.map_or(0, |task| u64::from(task.0) + 1));
-    match &event.fact {
-        Fact::Created { input, trigger } => {
-            w.u8(CREATED);
-            w.value(input);
-            w.u8(trigger.kind as u8);
-            w.option(trigger.event_id.as_deref(), Writer::text);
-            w.option(trigger.source.as_deref(), Writer::text);
+    let HistoryEvent { time, task, fact } = event;
+    match fact {
+        Fact::Created { input, trigger } => return created(out, *time, Input::Value(input), trigger),
+        Fact::Completed { output } => {
+            return completed(out, *time, *task, output.as_ref().map_or(Output::Unchanged, Output::New));
         }
+        _ => {}
+    }
+    let mut w = Writer { out };
+    w.time(*time);
+    w.count(task.map_or(0, |task| u64::from(task.0) + 1));
+    match fact {
+        Fact::Created { .. } | Fact::Completed { .. } => unreachable!("appended above"),
         Fact::Started { iteration } => {
             w.u8(STARTED);
             w.option(*iteration, |w, index| w.count(u64::from(index)));
-        }
-        Fact::Completed { output } => {
-            w.u8(COMPLETED);
-            w.option(output.as_ref(), Writer::value);
         }
         Fact::Faulted { error } => {
             w.u8(FAULTED);
@@ -70,20 +129,24 @@ pub fn append(out: &mut Vec<u8>, event: &HistoryEvent) {
     }
 }
 
-/// Reads all facts of `bytes`.
+/// Reads all facts of one piece of history: that of one record.
 pub fn decode(bytes: &[u8]) -> Result<Vec<HistoryEvent>, CodecError> {
     let mut r = Reader::new(bytes);
     let mut events = Vec::new();
+    let mut last_output = None;
     while !r.is_empty() {
         let time = r.time()?;
         let task = r.count_u32()?.checked_sub(1).map(TaskIx);
-        let fact = read_fact(&mut r)?;
+        let fact = read_fact(&mut r, last_output.as_ref())?;
+        if let Fact::Completed { output: Some(output) } = &fact {
+            last_output = Some(output.clone());
+        }
         events.push(HistoryEvent { time, task, fact });
     }
     Ok(events)
 }
 
-fn read_fact(r: &mut Reader<'_>) -> Result<Fact, CodecError> {
+fn read_fact(r: &mut Reader<'_>, last_output: Option<&Value>) -> Result<Fact, CodecError> {
     Ok(match r.u8()? {
         CREATED => {
             let input = r.value()?;
@@ -99,6 +162,10 @@ fn read_fact(r: &mut Reader<'_>) -> Result<Fact, CodecError> {
         }
         STARTED => Fact::Started { iteration: r.option(Reader::count_u32)? },
         COMPLETED => Fact::Completed { output: r.option(Reader::value)? },
+        COMPLETED_AS_BEFORE => match last_output {
+            Some(output) => Fact::Completed { output: Some(output.clone()) },
+            None => return Err(r.invalid("output", "none before")),
+        },
         FAULTED => Fact::Faulted { error: read_error(r)? },
         RETRIED => Fact::Retried { attempt: r.count_u32()?, error: read_error(r)?, at: r.time()? },
         CANCELLED => Fact::Cancelled,

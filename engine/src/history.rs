@@ -229,3 +229,27 @@ pub enum MeasurementKind {
     /// It is tried anew.
     Retried,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_measurements_are_counted_together_and_no_others() {
+        let one = |micros, kind| Measurement {
+            definition: crate::ids::DefinitionId(1),
+            task: None,
+            kind,
+            time: Timestamp(5),
+            duration_micros: micros,
+            count: 1,
+        };
+        let mut measured = Vec::new();
+        for _ in 0..3 {
+            one(0, MeasurementKind::Started).join(&mut measured);
+            one(0, MeasurementKind::Completed).join(&mut measured);
+        }
+        one(4, MeasurementKind::Completed).join(&mut measured);
+        assert_eq!(measured.iter().map(|m| m.count).collect::<Vec<_>>(), [3, 3, 1]);
+    }
+}

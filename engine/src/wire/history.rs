@@ -202,3 +202,35 @@ pub fn read_error(r: &mut Reader<'_>) -> Result<WorkflowError, CodecError> {
         instance: r.option(Reader::text)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_like_the_one_before_is_written_once_and_read_twice() {
+        let output = Value::from("a long output that is not written twice");
+        let (mut once, mut twice) = (Vec::new(), Vec::new());
+        for (out, last) in [(&mut once, Output::AsBefore), (&mut twice, Output::New(&output))] {
+            completed(out, Timestamp(7), Some(TaskIx(3)), Output::New(&output));
+            completed(out, Timestamp(8), Some(TaskIx(4)), Output::Unchanged);
+            completed(out, Timestamp(9), None, last);
+        }
+        assert_eq!(decode(&once), decode(&twice));
+        assert!(once.len() + 30 < twice.len());
+        let mut alone = Vec::new();
+        completed(&mut alone, Timestamp(9), None, Output::AsBefore);
+        assert!(decode(&alone).is_err());
+    }
+
+    #[test]
+    fn an_input_whose_text_is_at_hand_reads_as_its_value() {
+        let trigger = Trigger { kind: TriggerKind::Event, event_id: Some("1".into()), source: None };
+        let (text, list) = (br#"{"a": [1.50], "b":"\u0041"}"#, br#"[{"a":[1.5],"b":"A"}]"#);
+        let list = Value::parse(list, &crate::value::ParseLimits::default()).expect("JSON");
+        let (mut by_text, mut by_value) = (Vec::new(), Vec::new());
+        created(&mut by_text, Timestamp(1), Input::ListOf(text), &trigger);
+        created(&mut by_value, Timestamp(1), Input::Value(&list), &trigger);
+        assert_eq!(decode(&by_text), decode(&by_value));
+    }
+}

@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 # Where benchmarks leave their figures.
 RESULTS ?= docs/plots
 
-.PHONY: help build demo release bench bench-cost bench-peers simulate defects test check fmt packages
+.PHONY: help build demo release bench bench-cost bench-peers bench-latency simulate defects test check fmt packages
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -40,6 +40,10 @@ bench-peers: packages ## other engines on the same work in the same run: Restate
 	$(CARGO) build --release -p trinity-benches -p trinity-api
 	@mkdir -p $(RESULTS)
 	benches/peers/run $(CARGO_TARGET_DIR)/release/trinity-peers $(SECONDS_EACH) $(RESULTS)/peers.json
+
+bench-latency: release ## latencies over MQTT, Kafka and HTTP, and the plot of latency against load
+	deploy/local/services start
+	eval "$$(deploy/local/services env)" && SECONDS_EACH=$(SECONDS_EACH) benches/latency; status=$$?; deploy/local/services stop; exit $$status
 
 SEEDS ?= 10000
 SIMULATION = $(CARGO) test --release -p trinity-actors --test simulation

@@ -6,6 +6,7 @@ pub mod feed;
 pub mod in_process;
 pub mod kafka;
 pub mod measure;
+pub mod mqtt;
 pub mod peers;
 pub mod w1;
 pub mod waiting;

@@ -1,12 +1,12 @@
-//! `make bench`: W1's rate in-process and from Kafka, with CPU for each execution and where the time goes.
+//! `make bench`: W1's rate in-process, from Kafka and from Mosquitto, with CPU for each execution and where the time goes.
 //!
 //! `trinity-bench [SECONDS] [MESSAGES]`: how long each run in-process takes, and how many messages come from Kafka (only
-//! when `TRINITY_TEST_KAFKA` names brokers).
+//! when `TRINITY_TEST_KAFKA` names brokers; a quarter of them from Mosquitto when `TRINITY_TEST_MQTT` names one).
 
 use std::time::Duration;
 
 use trinity_benches::measure::{Stopwatch, machine};
-use trinity_benches::{in_process, kafka};
+use trinity_benches::{in_process, kafka, mqtt};
 
 /// As in the binary `trinity`.
 #[global_allocator]
@@ -25,9 +25,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{line}");
     }
     match std::env::var("TRINITY_TEST_KAFKA") {
-        Ok(brokers) => runtime.block_on(from_kafka(&brokers, messages)),
+        Ok(brokers) => runtime.block_on(from_kafka(&brokers, messages))?,
+        Err(_) => println!("from Kafka: not run, TRINITY_TEST_KAFKA does not name brokers"),
+    }
+    match std::env::var("TRINITY_TEST_MQTT") {
+        Ok(url) => runtime.block_on(from_mqtt(&url, messages / 4)),
         Err(_) => {
-            println!("from Kafka: not run, TRINITY_TEST_KAFKA does not name brokers");
+            println!("from Mosquitto: not run, TRINITY_TEST_MQTT does not name a broker");
             Ok(())
         }
     }
@@ -67,6 +71,26 @@ async fn from_kafka(brokers: &str, messages: u64) -> Result<(), Box<dyn std::err
     let node = in_process::node(directory.path(), 0).await?;
     let (line, rate) = kafka::execute(&node.handle(), brokers, &topic, messages).await?;
     println!("{line}\n  {:.0} % of the bare pipeline", rate / bare * 100.0);
+    node.drain().await;
+    Ok(())
+}
+
+async fn from_mqtt(url: &str, messages: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let broker = mqtt::Broker::at(url)?;
+    let run = format!("bench-{}", std::process::id());
+    let topics = format!("{run}/+/reading");
+    let (bare, session) = (format!("{run}-bare"), format!("{run}-trinity"));
+    println!("publishing {messages} messages to {run} …");
+    broker.subscribe(&bare, &topics).await?;
+    broker.fill(&run, messages).await?;
+    let (line, bare) = broker.acknowledge((&bare, &topics), messages).await?;
+    println!("{line}");
+    broker.subscribe(&session, &topics).await?;
+    broker.fill(&run, messages).await?;
+    let directory = tempfile::tempdir()?;
+    let node = in_process::node(directory.path(), 0).await?;
+    let (line, rate) = mqtt::execute(&node.handle(), (url, &session, &topics), messages).await?;
+    println!("{line}\n  {:.0} % of the client that only acknowledges", rate / bare * 100.0);
     node.drain().await;
     Ok(())
 }

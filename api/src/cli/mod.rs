@@ -81,6 +81,11 @@ enum Command {
         after_help = "Examples:\n  trinity demo\n  trinity demo --duration 20s --rate 60000 --keep\n\nExit code: 0 when every message was executed exactly once, else 1."
     )]
     Demo(demo::Options),
+    /// Make load on a server, open loop, and check that each message is executed once
+    #[command(
+        after_help = "Examples:\n  trinity load execute --rate 500 --p95 20ms\n  trinity load mqtt --rate 10000 --duration 30s --p99 20ms --html report.html\n  trinity load mqtt --rate 1000..50000 --find-rate --p99 20ms\n\nCtrl-C ends it with what there is until then; twice, at once.\nExit code: 0 all as it should be, 1 a message lost, doubled or out of order, a bound missed, or no load possible, 2 usage."
+    )]
+    Load(trinity_loadtest::Options),
     /// Print a JSON Schema, for editors
     #[command(
         after_help = "Example:\n  trinity schema workflow > workflow.schema.json\n\nIn an editor with the YAML language server, begin a definition with\n  # yaml-language-server: $schema=workflow.schema.json"
@@ -120,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Events(options) => client::events::main(&options),
         Command::Secrets(options) => client::secrets::main(&options),
         Command::DeadLetters(options) => client::dead_letters::main(&options),
+        Command::Load(options) => trinity_loadtest::main(&options),
         Command::Schema { of: Schema::Workflow } => {
             println!("{}", trinity_engine::definition::WORKFLOW_SCHEMA);
             EXIT_OK

@@ -184,7 +184,7 @@ impl Decoder {
         let id = optional("id", &mapping.id)?.filter(|id| !id.is_empty());
         let source = match optional("source", &mapping.source)? {
             Some(source) if !source.is_empty() => source,
-            _ => eco_format!("{}/{}", self.origin, message.topic),
+            _ => joined(&[&self.origin, "/", &message.topic]),
         };
         let identified = id.is_some();
         let mut event = CloudEvent::new(id.unwrap_or_else(|| self.own_id(message, time)), source, event_type);
@@ -203,7 +203,9 @@ impl Decoder {
     /// An id for a message whose sender gave none: its place on Kafka; on MQTT one that no other delivery has.
     fn own_id(&self, message: &Message, time: Timestamp) -> EcoString {
         if let Some((partition, offset)) = message.place {
-            return eco_format!("{}/{partition}/{offset}", message.topic);
+            let digits = (&mut [0; DIGITS_MAX], &mut [0; DIGITS_MAX]);
+            let (partition, offset) = (decimal(i64::from(partition), digits.0), decimal(offset, digits.1));
+            return joined(&[&message.topic, "/", partition, "/", offset]);
         }
         let mut hash = Xxh3::new();
         hash.update(self.name.as_bytes());
@@ -213,6 +215,34 @@ impl Decoder {
         hash.update(&message.mqtt.as_ref().map_or(0, |mqtt| mqtt.sequence).to_le_bytes());
         uuid_text(hash.digest128()).into()
     }
+}
+
+/// The parts as one text. Formatting would take longer, and this is done for every message.
+fn joined(parts: &[&str]) -> EcoString {
+    let mut text = EcoString::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| text.push_str(part));
+    text
+}
+
+/// Bytes of the longest number.
+const DIGITS_MAX: usize = 20;
+
+/// A number in decimal, written to the end of `digits`.
+fn decimal(number: i64, digits: &mut [u8; DIGITS_MAX]) -> &str {
+    let (mut at, mut rest) = (DIGITS_MAX, number.unsigned_abs());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        at -= 1;
+        digits[at] = b'-';
+    }
+    std::str::from_utf8(&digits[at..]).unwrap_or_default()
 }
 
 /// What marks a delivery of MQTT and its redelivery: the same message under the same packet id to the same client.

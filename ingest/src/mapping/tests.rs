@@ -100,3 +100,10 @@ fn expressions_see_the_whole_message() {
         )
     );
 }
+
+#[test]
+fn numbers_in_ids_are_decimal() {
+    for number in [0, 7, 10, -1, i64::MAX, i64::MIN] {
+        assert_eq!(decimal(number, &mut [0; DIGITS_MAX]), number.to_string());
+    }
+}

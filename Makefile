@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 # Where benchmarks leave their figures.
 RESULTS ?= docs/plots
 
-.PHONY: help build demo release bench bench-cost bench-peers bench-latency simulate defects test check fmt packages
+.PHONY: help build demo release bench bench-live bench-cost bench-peers bench-latency simulate defects test check fmt packages
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -28,6 +28,11 @@ bench: packages ## the reference workflow in-process and from Kafka: rate, CPU o
 	$(CARGO) build --release -p trinity-benches
 	deploy/local/services start
 	eval "$$(deploy/local/services env)" && $(CARGO_TARGET_DIR)/release/trinity-bench; status=$$?; deploy/local/services stop; exit $$status
+
+LIVE ?= 1000000
+bench-live: packages ## executions that wait (LIVE=1000000): memory, restart after kill -9, late timers, an update; an idle node
+	$(CARGO) build --release -p trinity-benches -p trinity-api
+	$(CARGO_TARGET_DIR)/release/trinity-live $(LIVE)
 
 STORED ?= 10000000
 bench-cost: packages ## the cost of an execution with ever more stored (STORED=10000000) and ever more workflows, and of look-ups

@@ -54,6 +54,11 @@ impl<P> Inbox<P> {
         self.inputs.is_empty()
     }
 
+    /// Whether one of the inputs that wait is such.
+    pub fn any(&self, wanted: impl Fn(&ShardInput) -> bool) -> bool {
+        self.inputs.iter().any(wanted)
+    }
+
     /// Whether a step of `shard` would have something to do.
     #[must_use]
     pub fn has_work(&self, shard: &Shard, now: Timestamp) -> bool {

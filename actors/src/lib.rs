@@ -16,5 +16,6 @@ pub mod inbox;
 pub mod journal;
 pub mod node;
 pub mod pipeline;
+mod recovery;
 mod shard_actor;
 pub mod status;

@@ -25,6 +25,7 @@ use crate::committer::Committer;
 use crate::execution_actor::Callers;
 use crate::handle::{ADMITTED_MAX, Handle, Inner};
 use crate::journal::{self, Journal, JournalError, Reader, Recovery, Storage};
+use crate::recovery::Beginning;
 use crate::shard_actor::{Directory, ShardActor, ShardMessage, Surroundings};
 use crate::status::NodeStatus;
 
@@ -228,19 +229,12 @@ pub fn recover(
     catalog: &Arc<Catalog>,
 ) -> Result<(Journal, u64, Vec<Shard>), StartError> {
     check_shards(&storage, count)?;
+    // What is in memory is brought back on one thread: a simulation has no other.
+    let alone = matches!(storage, Storage::Memory(_));
     let (journal, recovery) = Journal::open(storage, options)?;
-    let mut shards = Vec::with_capacity(usize::from(count));
-    for id in (0..count).map(ShardId) {
-        shards.push(match recovery.snapshot(id) {
-            Some(bytes) => Shard::from_snapshot(id, settings.clone(), catalog.clone(), bytes)?,
-            None => Shard::new(id, settings.clone(), catalog.clone()),
-        });
-    }
-    recovery.replay(|id: ShardId, records: &[u8]| -> Result<(), StartError> {
-        let found = shards.get_mut(usize::from(id.0));
-        let shard = found.ok_or(StartError::OtherShards { stored: id.0 + 1, wanted: count })?;
-        Ok(shard.replay(records)?)
-    })?;
+    let beginning = Beginning { recovery: &recovery, settings, catalog };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(usize::from(count));
+    let shards = if alone { beginning.all_here(count)? } else { beginning.all(count, workers)? };
     let newest = recovery.newest();
     Ok((journal, newest, shards))
 }
@@ -292,15 +286,7 @@ pub fn rebuild(
     settings: &Settings,
     catalog: &Arc<Catalog>,
 ) -> Result<Shard, StartError> {
-    let (settings, catalog) = (settings.clone(), catalog.clone());
-    let mut shard = match recovery.snapshot(id) {
-        Some(bytes) => Shard::from_snapshot(id, settings, catalog, bytes)?,
-        None => Shard::new(id, settings, catalog),
-    };
-    recovery.replay(|other, records: &[u8]| -> Result<(), StartError> {
-        if other == id { Ok(shard.replay(records)?) } else { Ok(()) }
-    })?;
-    Ok(shard)
+    Beginning { recovery, settings, catalog }.one(id)
 }
 
 /// What the node's actor takes.

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use trinity_engine::ids::ShardId;
+use trinity_engine::ids::{ActivationId, ExecutionId, ShardId};
 use trinity_engine::input::ShardInput;
-use trinity_engine::shard::{CommitReceipt, Ready, Released, Shard};
+use trinity_engine::shard::{CommitReceipt, Ready, Released, Shard, ShardEffect, ShardSnapshot};
 use trinity_engine::time::Timestamp;
 
 use crate::inbox::Inbox;
@@ -15,6 +15,8 @@ use crate::journal::ShardBatch;
 
 /// How many steps of a shard may wait for their receipts: one is computed while the other is written.
 pub const STEPS_UNDER_WAY: usize = 2;
+/// In how many turns all live executions are checked: once a second each, in a minute all.
+pub const CHECK_TURNS: usize = 60;
 /// Bytes of records after which a block takes no further batches.
 const BLOCK_BYTES: usize = 24 << 20;
 
@@ -42,7 +44,7 @@ pub struct Step {
     /// What to make durable.
     pub records: Vec<u8>,
     /// The shard's whole state after these records.
-    pub snapshot: Option<Vec<u8>>,
+    pub snapshot: Option<ShardSnapshot>,
     /// What it releases.
     pub ready: Ready,
 }
@@ -82,6 +84,26 @@ impl<P> Pipeline<P> {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.inbox.len()
+    }
+
+    /// Queues a check of some of the live executions; in [`CHECK_TURNS`] turns all have been checked. There is never more
+    /// than one waiting.
+    pub fn check(&mut self, shard: &Shard) {
+        let executions = shard.live().div_ceil(CHECK_TURNS);
+        if executions > 0 && !self.inbox.any(|input| matches!(input, ShardInput::Check { .. })) {
+            self.inbox.push(shard, [ShardInput::Check { executions }]);
+        }
+    }
+
+    /// A call that neither runs nor has ended with its end on the way, although its execution waits for it. `runs`: whether
+    /// it runs.
+    #[must_use]
+    pub fn lost_call(&self, shard: &Shard, call: (ExecutionId, ActivationId, u32), runs: bool) -> Option<ShardEffect> {
+        let its_end = |input: &ShardInput| match input {
+            ShardInput::Call { execution, activation, attempt, .. } => (*execution, *activation, *attempt) == call,
+            _ => false,
+        };
+        if runs || self.inbox.any(its_end) { None } else { shard.call_again(call.0, call.1, call.2) }
     }
 
     /// How many steps wait for their receipts.
@@ -142,9 +164,9 @@ impl<P> Pipeline<P> {
         enough || (self.unsnapped_bytes > 0 && now.micros_since(self.snapped) > self.rule.after_micros)
     }
 
-    fn snapshot(&mut self, shard: &Shard, now: Timestamp) -> Vec<u8> {
+    fn snapshot(&mut self, shard: &Shard, now: Timestamp) -> ShardSnapshot {
         let snapshot = shard.snapshot();
-        self.snapshot_bytes = snapshot.len();
+        self.snapshot_bytes = snapshot.bytes();
         self.unsnapped_bytes = 0;
         self.snapped = now;
         snapshot

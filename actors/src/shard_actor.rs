@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use trinity_engine::error::{StandardError, WorkflowError};
 use trinity_engine::ids::{ActivationId, ExecutionId, ShardId};
 use trinity_engine::input::{ReplyToken, ShardInput};
-use trinity_engine::shard::{CommitReceipt, Ready, Released, Reply, Shard, ShardEffect};
+use trinity_engine::shard::{CommitReceipt, LostWakeUp, Ready, Released, Reply, Shard, ShardEffect};
 use trinity_engine::time::Timestamp;
 
 use crate::admission::Part;
@@ -27,6 +27,9 @@ use crate::status::NodeStatus;
 
 /// How long a timer sleeps at most before it looks at the time again: the wall clock may be set forward meanwhile.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
+
+/// How often some of the live executions are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the actor takes.
 pub(crate) enum ShardMessage {
@@ -44,6 +47,8 @@ pub(crate) enum ShardMessage {
     Wake(Timestamp),
     /// A step is durable.
     Committed { ready: Ready, receipt: CommitReceipt },
+    /// See that some of the live executions have something that will move them.
+    Check,
     /// Say when nothing is under way any more, with everything in a snapshot.
     Drain(oneshot::Sender<()>),
 }
@@ -149,6 +154,8 @@ impl Actor for ShardActor {
         let now = state.around.clock.now();
         let step = state.pipeline.recovered(&mut state.shard, now);
         state.hand_over(step, &myself);
+        // It ends with the actor.
+        drop(myself.send_interval(CHECK_INTERVAL, || ShardMessage::Check));
         Ok(())
     }
 
@@ -196,6 +203,7 @@ impl Actor for ShardActor {
                     part.committed();
                 }
             }
+            ShardMessage::Check => state.pipeline.check(&state.shard),
             ShardMessage::Drain(done) => state.draining = Some(done),
         }
         state.order_step(&myself)?;
@@ -275,6 +283,14 @@ impl State {
                 ShardEffect::Call { execution, activation, attempt, request } => {
                     self.call(Call { execution, activation, attempt, request }, myself).await;
                 }
+                ShardEffect::ConfirmCall { execution, activation, attempt } => {
+                    let runs = self.calls.get(&(execution, activation)).is_some_and(|(own, _)| *own == attempt);
+                    let lost = self.pipeline.lost_call(&self.shard, (execution, activation, attempt), runs);
+                    if let Some(ShardEffect::Call { request, .. }) = lost {
+                        self.lost(execution, LostWakeUp::Call);
+                        self.call(Call { execution, activation, attempt, request }, myself).await;
+                    }
+                }
                 ShardEffect::CancelCall { execution, activation } => {
                     if let Some((_, actor)) = self.forget_call((execution, activation), None) {
                         actor.kill();
@@ -301,9 +317,17 @@ impl State {
         if released.panics > 0 {
             self.around.status.panics.add(released.panics);
         }
+        for (execution, what) in released.lost {
+            self.lost(execution, what);
+        }
         if !released.measurements.is_empty() {
             let _ = self.around.outlets.measurements.send(released.measurements).await;
         }
+    }
+
+    fn lost(&self, execution: ExecutionId, what: LostWakeUp) {
+        tracing::error!(%execution, lost = what.as_str(), "a live execution had lost what should move it");
+        self.around.status.lost_wakeups.add(1);
     }
 
     async fn call(&mut self, call: Call, myself: &ActorRef<ShardMessage>) {

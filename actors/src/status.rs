@@ -59,6 +59,8 @@ pub struct NodeStatus {
     pub commit_micros: Counter,
     /// Executions faulted because a step of them panicked.
     pub panics: Counter,
+    /// Live executions that were found without what should move them.
+    pub lost_wakeups: Counter,
     /// By shard.
     pub shards: Vec<ShardStatus>,
     draining: AtomicBool,
@@ -74,6 +76,7 @@ impl NodeStatus {
             committed_bytes: Counter::default(),
             commit_micros: Counter::default(),
             panics: Counter::default(),
+            lost_wakeups: Counter::default(),
             shards: (0..shards).map(|_| ShardStatus::default()).collect(),
             draining: AtomicBool::new(false),
             degraded: Mutex::new(None),

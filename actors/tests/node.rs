@@ -218,3 +218,54 @@ async fn listeners_children_and_sinks_meet_over_shards() {
     handle.delivered(publication.shard, vec![publication.publication]);
     world.node.drain().await;
 }
+
+/// Two versions of a workflow that waits for its device to answer; with `update` the second is the current one.
+fn versions(update: bool) -> Arc<Catalog> {
+    let hear = "schedule: {on: {one: {with: {type: ask}}}}
+do:
+- hear:
+    listen: {to: {one: {with: {type: answer}, correlate: {n: {from: .data.n, expect: '${ .[0].n }'}}}}}
+";
+    let versions = if update { 1..=2 } else { 1..=1 };
+    let entries = versions.map(|version| {
+        let text = workflow("hear", &format!("{hear}- tell: {{set: {{version: {version}}}}}\n"));
+        let (plan, _) = compile(&text.replace("1.0.0'}\n", &format!("{version}.0.0'}}\n"))).expect("valid");
+        let state = if update && version == 1 { DefinitionState::Superseded } else { DefinitionState::Current };
+        CatalogEntry { id: DefinitionId(version), plan: Arc::new(plan), state }
+    });
+    Arc::new(Catalog::new(SHARDS, entries.collect(), Value::Null))
+}
+
+/// `make bench` does the same with 100,000 of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn executions_end_on_the_definition_that_they_began_with() {
+    const WAITING: u64 = 2_000;
+    let event = |kind: &str, number: u64| {
+        let mut event = CloudEvent::new(format!("{kind}{number}"), "/test", kind);
+        event.subject = Some(format!("device-{number}").into());
+        event.data = Some(json(&format!(r#"{{"n": {number}}}"#)));
+        SourceEvent { event: Arc::new(event), origin: Origin::Id, token: number }
+    };
+    let disk = MemoryDisk::default();
+    let world = start(&disk, versions(false)).await;
+    world.handle.submit((0..WAITING).map(|n| event("ask", n)).collect()).await.expect("taken");
+    assert_eq!(world.handle.status().live(), WAITING);
+    world.handle.set_catalog(versions(true));
+    world.handle.submit(vec![event("ask", WAITING)]).await.expect("taken");
+    // Half of them end before a restart, the others after it.
+    world.handle.submit((0..WAITING / 2).map(|n| event("answer", n)).collect()).await.expect("taken");
+    world.node.drain().await;
+    let world = start(&disk, versions(true)).await;
+    world.handle.submit((WAITING / 2..=WAITING).map(|n| event("answer", n)).collect()).await.expect("taken");
+    let query = ListQuery { limit: 100_000, ..ListQuery::default() };
+    let all = world.handle.reader().list(&query).expect("a list").items;
+    assert_eq!(all.len() as u64, WAITING + 1);
+    for item in all {
+        let version = item.definition.0;
+        let expected = json(&format!(r#"{{"version": {version}}}"#));
+        assert_eq!(output(&world.handle, item.id).await, Some(expected), "{}", item.id);
+    }
+    let of = |definition| ListQuery { definitions: Some(vec![DefinitionId(definition)]), ..query.clone() };
+    assert_eq!(world.handle.reader().list(&of(2)).expect("a list").items.len(), 1);
+    world.node.drain().await;
+}

@@ -5,6 +5,7 @@ pub mod cost;
 pub mod feed;
 pub mod in_process;
 pub mod kafka;
+pub mod live;
 pub mod measure;
 pub mod mqtt;
 pub mod peers;

@@ -166,6 +166,11 @@ pub enum ShardInput {
     Delivered(Vec<u64>),
     /// All definitions as they are from now on.
     Catalog(Arc<crate::shard::Catalog>),
+    /// See that live executions have something that will move them.
+    Check {
+        /// How many; with the next input so many others, until all were checked and it begins anew.
+        executions: usize,
+    },
 }
 
 /// What a shard sends to another, or to itself; delivered in order, exactly once, through its outbox.
@@ -210,43 +215,26 @@ pub enum PeerMessage {
     },
 }
 
-/// Which events may concern a listening task: those of a type, or all; or only those with a correlation value.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Wanted {
-    /// The type; `None`: every event.
-    pub event_type: Option<EcoString>,
-    /// The value, when it is known beforehand.
-    pub correlation: Option<CorrelationValue>,
-}
-
-/// A value that `from` must give for an event.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct CorrelationValue {
-    /// Source of the expression.
-    pub from: EcoString,
-    /// The value, as text.
-    pub value: EcoString,
+/// That a listening task wants to hear of some events. It lives on the shard that they concern.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Subscription {
+    /// Stands for the events: a hash of type and correlation value, the same on every node and release.
+    pub key: u64,
+    /// Which execution.
+    pub execution: ExecutionId,
+    /// Which task of it.
+    pub activation: ActivationId,
 }
 
 /// What a shard tells another without a record of it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Note {
-    /// An execution listens: keep its subscription.
-    Subscribe {
-        /// Which execution.
-        execution: ExecutionId,
-        /// Which task of it.
-        activation: ActivationId,
-        /// What it wants to hear of.
-        wanted: Vec<Wanted>,
-    },
-    /// It listens no more.
-    Unsubscribe {
-        /// Which execution.
-        execution: ExecutionId,
-        /// Which task of it.
-        activation: ActivationId,
-    },
+    /// Executions listen: keep their subscriptions.
+    Subscribe(Vec<Subscription>),
+    /// They listen no more.
+    Unsubscribe(Vec<Subscription>),
+    /// As [`Note::Subscribe`], of subscriptions that should be there: one that is not was lost.
+    Confirm(Vec<Subscription>),
     /// The receiver's messages up to this one are durable with the sender of this note.
     Absorbed {
         /// The highest.

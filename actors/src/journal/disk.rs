@@ -156,11 +156,20 @@ impl Disk {
 
     /// Puts a whole file in place at once: afterwards it is on the disk, after an error or a crash the old one is.
     pub fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.put_written(name, |file| file.write_all(content))
+    }
+
+    /// As [`Disk::put`], of what `write` writes: it need not be in memory as a whole.
+    pub fn put_written(&self, name: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         match self {
-            Disk::Memory(disk) => disk.put(name, content),
+            Disk::Memory(disk) => {
+                let mut content = Vec::new();
+                write(&mut content)?;
+                disk.put(name, &content)
+            }
             Disk::Directory(path) => {
                 let temporary = path.join(format!("{name}{TEMPORARY}"));
-                let written = put_file(&temporary, content).and_then(|()| {
+                let written = put_file(&temporary, write).and_then(|()| {
                     fs::rename(&temporary, path.join(name))?;
                     sync_directory(path)
                 });
@@ -223,9 +232,9 @@ fn create_zeros(path: &Path, bytes: u64) -> io::Result<File> {
     Ok(file)
 }
 
-fn put_file(path: &Path, content: &[u8]) -> io::Result<()> {
+fn put_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut file = File::create(path)?;
-    file.write_all(content)?;
+    write(&mut file)?;
     file.sync_all()
 }
 

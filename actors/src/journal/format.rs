@@ -2,8 +2,9 @@
 //!
 //! Frame, little-endian, its length a multiple of 8: checksum `u64` of all that follows · magic `u32` · version `u8` ·
 //! flags `u8` · 2 zero bytes · sequence `u64` · time `u64` · stored length `u32` · plain length `u32` · batches `u32` ·
-//! unsynced `u32` · body · zero bytes. The body, compressed or plain, holds per batch: shard `u16` · 2 zero bytes ·
-//! length `u32` · records.
+//! unsynced `u32` · body · zero bytes · end. The body, compressed or plain, holds per batch: shard `u16` · 2 zero bytes ·
+//! length `u32` · records. The checksum does not go over the end: 8 bytes by which a block that was written whole and then
+//! changed can be told from one that was never written whole. Version 1 had none.
 
 use std::borrow::Cow;
 
@@ -17,11 +18,14 @@ use super::ShardBatch;
 pub const FRAME_HEADER_BYTES: usize = 48;
 /// A frame begins only at multiples of it.
 pub const FRAME_ALIGNMENT: usize = 8;
+/// Bytes of the end of a block.
+pub(super) const END_BYTES: usize = 8;
 /// The longest plain body: a longer commit is refused before anything is written.
 pub const BODY_BYTES_MAX: usize = 64 << 20;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"TRJB");
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const MARK_VERSION: u8 = 1;
 const FLAG_LZ4: u8 = 1;
 const BATCH_HEADER_BYTES: usize = 8;
 
@@ -95,17 +99,22 @@ impl BlockEncoder {
         head[40..44].copy_from_slice(&number(batches.len()));
         let unsynced = u32::try_from(sequence - 1 - synced).expect("a sync comes after far fewer blocks");
         head[44..48].copy_from_slice(&unsynced.to_le_bytes());
-        let frame = &mut self.frame[..frame_bytes(stored)];
-        frame[FRAME_HEADER_BYTES + stored..].fill(0);
-        let checksum = xxh3_64_with_seed(&frame[8..], self.seed);
-        frame[..8].copy_from_slice(&checksum.to_le_bytes());
+        let frame = &mut self.frame[..frame_bytes(VERSION, stored)];
+        let (content, end) = frame.split_at_mut(frame.len() - END_BYTES);
+        content[FRAME_HEADER_BYTES + stored..].fill(0);
+        let checksum = xxh3_64_with_seed(&content[8..], self.seed);
+        content[..8].copy_from_slice(&checksum.to_le_bytes());
+        end.copy_from_slice(&block_end(self.seed, sequence));
         Ok(frame)
     }
 
     /// Puts the body behind a free header, compressed when that saves an eighth; answers its length and the flags.
     fn store_body(&mut self) -> (usize, u8) {
         let plain = self.body.len();
-        let room = FRAME_HEADER_BYTES + lz4_flex::block::get_maximum_output_size(plain).max(plain) + FRAME_ALIGNMENT;
+        let room = FRAME_HEADER_BYTES
+            + lz4_flex::block::get_maximum_output_size(plain).max(plain)
+            + FRAME_ALIGNMENT
+            + END_BYTES;
         if self.frame.len() < room {
             self.frame.resize(room, 0);
         }
@@ -148,13 +157,13 @@ impl<'a> Block<'a> {
         if plain > BODY_BYTES_MAX || stored > plain {
             return Err(damaged("impossible lengths"));
         }
-        let frame_bytes = frame_bytes(stored);
-        let frame = bytes.get(..frame_bytes).ok_or(FormatError::Short)?;
-        if xxh3_64_with_seed(&frame[8..], seed) != u64_at(head, 0) {
-            return Err(damaged("wrong checksum"));
-        }
-        if head[12] != VERSION {
+        if !(1..=VERSION).contains(&head[12]) {
             return Err(damaged("unknown version"));
+        }
+        let frame_bytes = frame_bytes(head[12], stored);
+        let frame = bytes.get(..frame_bytes).ok_or(FormatError::Short)?;
+        if xxh3_64_with_seed(&frame[8..frame_bytes - end_bytes(head[12])], seed) != u64_at(head, 0) {
+            return Err(damaged("wrong checksum"));
         }
         let stored = &frame[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + stored];
         let body = match head[13] {
@@ -209,7 +218,7 @@ const MARK_MAGIC: u32 = u32::from_le_bytes(*b"TRJM");
 pub(super) fn encode_mark(seed: u64, synced: u64) -> [u8; MARK_BYTES] {
     let mut mark = [0; MARK_BYTES];
     mark[8..12].copy_from_slice(&MARK_MAGIC.to_le_bytes());
-    mark[12] = VERSION;
+    mark[12] = MARK_VERSION;
     mark[16..].copy_from_slice(&synced.to_le_bytes());
     let checksum = xxh3_64_with_seed(&mark[8..], seed);
     mark[..8].copy_from_slice(&checksum.to_le_bytes());
@@ -219,13 +228,23 @@ pub(super) fn encode_mark(seed: u64, synced: u64) -> [u8; MARK_BYTES] {
 /// The number in the mark at the start of `bytes`, if there is one.
 pub(super) fn decode_mark(seed: u64, bytes: &[u8]) -> Option<u64> {
     let mark = bytes.first_chunk::<MARK_BYTES>()?;
-    let whole =
-        u32_at(mark, 8) == MARK_MAGIC && mark[12] == VERSION && xxh3_64_with_seed(&mark[8..], seed) == u64_at(mark, 0);
+    let whole = u32_at(mark, 8) == MARK_MAGIC
+        && mark[12] == MARK_VERSION
+        && xxh3_64_with_seed(&mark[8..], seed) == u64_at(mark, 0);
     whole.then(|| u64_at(mark, 16))
 }
 
-fn frame_bytes(stored: usize) -> usize {
-    (FRAME_HEADER_BYTES + stored).next_multiple_of(FRAME_ALIGNMENT)
+/// What stands at the end of the block with this number.
+pub(super) fn block_end(seed: u64, sequence: u64) -> [u8; END_BYTES] {
+    xxh3_64_with_seed(&sequence.to_le_bytes(), seed).to_le_bytes()
+}
+
+fn frame_bytes(version: u8, stored: usize) -> usize {
+    (FRAME_HEADER_BYTES + stored).next_multiple_of(FRAME_ALIGNMENT) + end_bytes(version)
+}
+
+fn end_bytes(version: u8) -> usize {
+    if version == 1 { 0 } else { END_BYTES }
 }
 
 fn damaged(what: &'static str) -> FormatError {

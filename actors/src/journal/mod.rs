@@ -31,6 +31,7 @@ mod tests;
 use std::sync::Arc;
 
 use trinity_engine::ids::ShardId;
+use trinity_engine::shard::ShardSnapshot;
 use trinity_engine::time::Timestamp;
 
 pub use disk::Storage;
@@ -58,7 +59,7 @@ pub struct ShardBatch {
     /// Its records, as [`trinity_engine::wire::record`] frames them.
     pub records: Vec<u8>,
     /// The shard's whole state right after this batch, now and then: recovery goes on from it.
-    pub snapshot: Option<Vec<u8>>,
+    pub snapshot: Option<ShardSnapshot>,
 }
 
 /// Proof that a commit is on the disk and visible to readers.

@@ -17,7 +17,7 @@ use super::scan::{read_segment, scan_whole};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, segment_name, segment_number};
 use super::shared::{Active, Sealed, Shared, State};
 use super::sidecar::{index_segment, live_next, load_changes, load_live, load_summary};
-use super::snapshot::{Snapshot, newest_snapshots};
+use super::snapshot::{load_snapshot, newest_snapshots};
 use super::summary::Summary;
 use super::writer::{Found, Writer};
 use super::{Journal, Options};
@@ -26,16 +26,20 @@ use super::{Journal, Options};
 #[derive(Debug)]
 pub struct Recovery {
     shared: Arc<Shared>,
-    snapshots: BTreeMap<ShardId, Snapshot>,
+    /// Per shard the block of its newest snapshot.
+    snapshots: BTreeMap<ShardId, u64>,
     /// The block after the last one.
     next: u64,
 }
 
 impl Recovery {
     /// The newest stored state of a shard, as it was after one of its batches.
-    #[must_use]
-    pub fn snapshot(&self, shard: ShardId) -> Option<&[u8]> {
-        self.snapshots.get(&shard).map(|snapshot| &snapshot.state[..])
+    ///
+    /// # Errors
+    /// It was damaged, or replaced by a newer one, since this recovery was begun; or the disk fails.
+    pub fn snapshot(&self, shard: ShardId) -> Result<Option<Vec<u8>>, JournalError> {
+        let Shared { disk, seed, .. } = &*self.shared;
+        self.snapshots.get(&shard).map(|block| load_snapshot(disk, *seed, shard, *block)).transpose()
     }
 
     /// Whether nothing was ever stored.
@@ -62,7 +66,7 @@ impl Recovery {
             let mut outcome = Ok(());
             scan_whole(&self.shared.disk, self.shared.seed, number, first, Some(before), |_, block| {
                 for (shard, records) in block.batches() {
-                    if outcome.is_ok() && self.snapshots.get(&shard).is_none_or(|s| s.block < block.sequence) {
+                    if outcome.is_ok() && self.snapshots.get(&shard).is_none_or(|last| *last < block.sequence) {
                         outcome = each(shard, records);
                     }
                 }
@@ -76,7 +80,7 @@ impl Recovery {
     fn segments_to_replay(&self) -> Vec<(u64, u64, u64)> {
         let state = self.shared.read();
         let needed = |last_batches: &BTreeMap<ShardId, u64>| {
-            let after = |(shard, &block): (&ShardId, &u64)| self.snapshots.get(shard).is_none_or(|s| s.block < block);
+            let after = |(shard, &block): (&ShardId, &u64)| self.snapshots.get(shard).is_none_or(|last| *last < block);
             last_batches.iter().any(after)
         };
         let sealed = state.sealed.iter().map(|sealed| &sealed.summary);
@@ -122,7 +126,7 @@ pub(super) fn open(storage: Storage, options: Options) -> Result<(Journal, Recov
     let next_segment = numbers.max().map_or(1, |last| last + 1);
     let writer = Writer::new(disk.clone(), seed, &options, found, next_segment, blocks.end - 1);
     let shared = Arc::new(Shared::new(disk, seed, state));
-    shared.snapshots().extend(snapshots.iter().map(|(shard, snapshot)| (*shard, snapshot.block)));
+    shared.snapshots().extend(&snapshots);
     let keeper = Keeper::new(shared.clone(), writer.unsynced())?;
     let recovery = Recovery { shared: shared.clone(), snapshots, next: blocks.end };
     let journal = Journal {
@@ -211,7 +215,8 @@ fn survey(
     let (index, scan, bytes) = read_segment(disk, seed, last.number, last.first, None, &mut live)?;
     let found = found(disk, last.number, &scan, &bytes)?;
     let active = Active { number: last.number, bytes: found.bytes, index };
-    Ok((State { sealed: Arc::new(sealed), active: Some(active), live }, Some(found)))
+    let found = (!last.earlier).then_some(found);
+    Ok((State { sealed: Arc::new(sealed), active: Some(active), live }, found))
 }
 
 /// The newest stored live executions, and the segments before them; none of both when a summary of these is not there.

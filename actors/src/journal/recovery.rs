@@ -1,7 +1,7 @@
 //! What a segment's bytes mean after a crash: how far they are whole, and whether their end is a torn tail, which is
 //! cut, or damage in the middle, which is reported and never served.
 
-use super::format::{Block, FRAME_ALIGNMENT, FormatError, decode_mark};
+use super::format::{Block, END_BYTES, FRAME_ALIGNMENT, FRAME_HEADER_BYTES, FormatError, block_end, decode_mark};
 
 /// How the whole blocks of a segment end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,8 @@ pub fn scan_segment(
     let outcome = if bytes[end..].iter().all(|&byte| byte == 0) {
         SegmentEnd::Clean
     } else {
-        match proof_after(seed, bytes, end, next_sequence) {
+        let proof = || proof_after(seed, bytes, end, next_sequence);
+        match whole_end(seed, bytes, end, next_sequence).or_else(proof) {
             Some(proof) => SegmentEnd::Damaged { cause, proof },
             None => SegmentEnd::Torn,
         }
@@ -77,6 +78,23 @@ fn proof_after(seed: u64, bytes: &[u8], end: usize, sequence: u64) -> Option<usi
         let synced = decode_mark(seed, &bytes[at..]).or_else(|| Some(Block::decode(seed, &bytes[at..]).ok()?.synced));
         synced.is_some_and(|synced| synced >= sequence)
     })
+}
+
+/// What a disk writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
+/// The end of the block `sequence` that begins at `start` and can't be read, when all of it was written: its end is there,
+/// and no sector before it is still zeros.
+fn whole_end(seed: u64, bytes: &[u8], start: usize, sequence: u64) -> Option<usize> {
+    let wanted = block_end(seed, sequence);
+    let mut places = (start + FRAME_HEADER_BYTES..bytes.len()).step_by(FRAME_ALIGNMENT);
+    let end = places.find(|&at| bytes[at..].starts_with(&wanted))?;
+    let is_written = |from: usize| {
+        let sector = &bytes[from.max(start)..(from + SECTOR_BYTES).min(end + END_BYTES)];
+        sector.iter().any(|&byte| byte != 0)
+    };
+    let first = start / SECTOR_BYTES * SECTOR_BYTES;
+    (first..end + END_BYTES).step_by(SECTOR_BYTES).all(is_written).then_some(end)
 }
 
 #[cfg(test)]
@@ -126,7 +144,8 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[cut..].fill(0);
             let (scan, seen) = scan(&bytes);
-            if bytes == whole {
+            if bytes[..ends[2] - END_BYTES] == whole[..ends[2] - END_BYTES] {
+                // Only its end is torn, or padding: the block itself is whole.
                 assert_eq!((scan.outcome, seen.len()), (SegmentEnd::Clean, 3));
                 continue;
             }
@@ -143,25 +162,43 @@ mod tests {
             BlockEncoder::new(SEED + 1).encode(FIRST + 9, FIRST + 8, Timestamp(1), &[batch]).expect("short").to_vec();
         let (mut bytes, ends) = segment(&[b"first".to_vec(), forged]);
         bytes[ends[0]] ^= 1;
+        // Its end did not reach the disk.
+        bytes[ends[1] - 1] ^= 1;
         let (scan, seen) = scan(&bytes);
         assert_eq!((scan.outcome, seen), (SegmentEnd::Torn, vec![FIRST]));
     }
 
+    #[test]
+    fn a_block_of_which_a_sector_was_not_written_is_torn_although_its_end_is_there() {
+        let noise = |length: usize| (0..length).map(|at| (at * at * 31 % 251) as u8 | 1).collect::<Vec<u8>>();
+        let (whole, ends) = segment(&[b"first".to_vec(), noise(3_000)]);
+        for sector in ends[0] / SECTOR_BYTES..ends[1] / SECTOR_BYTES {
+            let mut bytes = whole.clone();
+            bytes[(sector * SECTOR_BYTES).max(ends[0])..(sector + 1) * SECTOR_BYTES].fill(0);
+            let (scan, _) = scan(&bytes);
+            assert_eq!((scan.end, scan.outcome), (ends[0], SegmentEnd::Torn), "sector {sector}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_flipped_bit_before_the_last_block_is_damage_with_its_place(
+        fn a_flipped_bit_is_damage_with_its_place_in_the_last_block_too(
             contents in contents(), place: prop::sample::Index,
         ) {
             let (mut bytes, ends) = segment(&contents);
-            prop_assume!(ends.len() > 1);
-            let bits = (ends[ends.len() - 2] - START) * 8;
+            let bits = (ends[ends.len() - 1] - START) * 8;
             let bit = START * 8 + place.index(bits);
             bytes[bit / 8] ^= 1 << (bit % 8);
             let hit = ends.iter().position(|&end| bit / 8 < end).expect("within the blocks");
             let (scan, seen) = scan(&bytes);
+            if bit / 8 >= ends[hit] - END_BYTES {
+                // The end says nothing of its own: the block is whole.
+                prop_assert_eq!((seen.len(), scan.outcome), (ends.len(), SegmentEnd::Clean));
+                return Ok(());
+            }
             prop_assert_eq!(seen.len(), hit, "the blocks before it, and no others, are served");
             prop_assert_eq!(scan.end, if hit == 0 { START } else { ends[hit - 1] });
-            let found = matches!(scan.outcome, SegmentEnd::Damaged { proof, .. } if proof == ends[hit]);
+            let found = matches!(scan.outcome, SegmentEnd::Damaged { proof, .. } if proof == ends[hit] - END_BYTES);
             prop_assert!(found, "{:?}", scan.outcome);
         }
 

@@ -13,7 +13,8 @@ use super::format::{u32_at, u64_at};
 pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"TRJS");
-const VERSION: u8 = 1;
+/// A segment of version 1 has blocks of version 1 only.
+const VERSION: u8 = 2;
 const ENDING: &str = ".segment";
 
 /// What a segment file begins with.
@@ -27,6 +28,8 @@ pub(super) struct SegmentHeader {
     pub first: u64,
     /// When its first block was committed.
     pub created: Timestamp,
+    /// Whether an earlier release wrote it. Nothing is appended to it: that release would cut what it can't read.
+    pub earlier: bool,
 }
 
 impl SegmentHeader {
@@ -52,7 +55,7 @@ impl SegmentHeader {
         if u64_at(head, 0) != xxh3_64(&head[8..]) || u32_at(head, 8) != MAGIC {
             return Err(damaged("the header has a wrong checksum"));
         }
-        if head[12] != VERSION {
+        if !(1..=VERSION).contains(&head[12]) {
             return Err(JournalError::Version { file: name.to_owned(), version: head[12] });
         }
         let header = SegmentHeader {
@@ -60,6 +63,7 @@ impl SegmentHeader {
             number: u64_at(head, 24),
             first: u64_at(head, 32),
             created: Timestamp(u64_at(head, 40)),
+            earlier: head[12] < VERSION,
         };
         if segment_name(header.number) != name || header.first == 0 {
             return Err(damaged("the header belongs to another segment"));

@@ -277,7 +277,7 @@ impl Writer {
         };
         self.next_segment += 1;
         // Header and blocks in one write: a header alone says nothing.
-        let header = SegmentHeader { seed: self.seed, number, first, created: now };
+        let header = SegmentHeader { seed: self.seed, number, first, created: now, earlier: false };
         let mut start = Vec::with_capacity(SEGMENT_HEADER_BYTES + frames.len());
         start.extend_from_slice(&header.encode());
         start.extend_from_slice(frames);

@@ -93,12 +93,12 @@ pub fn on_step(defect: Defect, cell: &Cell, settings: &Settings, catalog: &Arc<C
             let ended = matches!(record, RecordRef::Execution { header, .. } if header.ends && !header.begins);
             ended && matches!(record, RecordRef::Execution { header, .. } if header.definition == PARENT)
         }),
-        Defect::SnapshotEarly => step.snapshot = step.snapshot.take().and(cell.before.clone()),
+        Defect::SnapshotEarly => step.snapshot = step.snapshot.take().and(cell.before.clone().map(Into::into)),
         // A shard that waits for others takes notes and does nothing else: the state stays the same otherwise.
         Defect::OutboxNotInSnapshot if catalog.shards() > 1 => {
             step.snapshot = step.snapshot.take().map(|state| {
                 let id = step.shard;
-                let shard = Shard::from_snapshot(id, settings.clone(), catalog.clone(), &state);
+                let shard = Shard::from_snapshot(id, settings.clone(), catalog.clone(), &state.to_vec());
                 let mut shard = shard.expect("a readable snapshot");
                 drop(shard.recovered(Timestamp(0)));
                 let arrived = |to| ShardInput::Note { from: ShardId(to), note: Note::Absorbed { sequence: u64::MAX } };
@@ -187,8 +187,8 @@ pub fn time(defect: Option<Defect>, now: Timestamp, moment: Moment) -> Timestamp
 
 /// A shard as it comes back without knowing who ended.
 pub fn forgetful(recovery: &Recovery, id: ShardId, settings: Settings, catalog: Arc<Catalog>) -> Shard {
-    let mut shard = match recovery.snapshot(id) {
-        Some(bytes) => Shard::from_snapshot(id, settings, catalog, bytes).expect("a readable snapshot"),
+    let mut shard = match recovery.snapshot(id).expect("a readable snapshot") {
+        Some(bytes) => Shard::from_snapshot(id, settings, catalog, &bytes).expect("a readable snapshot"),
         None => Shard::new(id, settings, catalog),
     };
     let replayed = recovery.replay(|other, records: &[u8]| {

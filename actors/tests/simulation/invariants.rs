@@ -26,6 +26,8 @@ pub enum Invariant {
     TerminalPhasesNeverChange,
     /// Without faults everything ends: whatever lives has a timer, a call, a subscription or a child that moves it.
     EverythingComesToRest,
+    /// The check that is part of the node finds no live execution without a timer, a call, a subscription or a child.
+    NothingLosesItsWakeUp,
     /// No timer fires before its time, whatever is done to the wall clock.
     TimersAreNeverEarly,
     /// … nor more than a second after it while nothing hinders the node.
@@ -55,12 +57,13 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    pub const ALL: [Invariant; 18] = [
+    pub const ALL: [Invariant; 19] = [
         Invariant::NothingAcknowledgedIsLost,
         Invariant::NoInputActsTwice,
         Invariant::NothingLeavesBeforeItIsDurable,
         Invariant::TerminalPhasesNeverChange,
         Invariant::EverythingComesToRest,
+        Invariant::NothingLosesItsWakeUp,
         Invariant::TimersAreNeverEarly,
         Invariant::TimersAreInTime,
         Invariant::KeysStartInOrder,

@@ -11,9 +11,9 @@ use trinity_actors::node::{StartError, rebuild, recover};
 use trinity_actors::pipeline::{Block, Pipeline, SnapshotRule, Step};
 use trinity_engine::execution::RuntimeInfo;
 use trinity_engine::expression::Limits;
-use trinity_engine::ids::ShardId;
+use trinity_engine::ids::{ActivationId, ExecutionId, ShardId};
 use trinity_engine::input::{Note, ShardInput};
-use trinity_engine::shard::{Catalog, CommitReceipt, Ready, Reply, Settings, Shard, ShardEffect};
+use trinity_engine::shard::{Catalog, CommitReceipt, LostWakeUp, Ready, Reply, Settings, Shard, ShardEffect};
 use trinity_engine::time::Timestamp;
 use trinity_engine::wire::record::{ExecutionHeader, RecordRef, Records};
 
@@ -86,6 +86,7 @@ pub struct Outgoing {
     pub replies: Vec<(trinity_engine::input::ReplyToken, Reply)>,
     pub duplicates: u64,
     pub panics: u64,
+    pub lost: Vec<(ExecutionId, LostWakeUp)>,
 }
 
 pub struct Node {
@@ -275,7 +276,9 @@ impl Node {
         let Some(cell) = self.cell(id) else { return };
         if cell.pipeline.may_step(&cell.shard, now) {
             let now = defects::time(defect, now, moment);
-            let before = defects::wants_state_before(defect).then(|| cell.shard.snapshot());
+            let before = defects::wants_state_before(defect).then(|| cell.shard.snapshot().to_vec());
+            // Far more often than once a second.
+            cell.pipeline.check(&cell.shard);
             let step = cell.pipeline.step(&mut cell.shard, now);
             cell.before = before;
             self.hand_over(step, moment);
@@ -316,8 +319,20 @@ impl Node {
                 other => effects.push(other),
             }
         }
-        let (duplicates, panics) = (released.duplicates, released.panics);
-        Outgoing { shard: from, effects, replies: released.replies, duplicates, panics }
+        let (duplicates, panics, lost) = (released.duplicates, released.panics, released.lost);
+        Outgoing { shard: from, effects, replies: released.replies, duplicates, panics, lost }
+    }
+
+    /// Whether a shard waits for a call that is not under way and whose end has not arrived.
+    pub fn misses(&mut self, shard: ShardId, call: (ExecutionId, ActivationId, u32), runs: bool) -> bool {
+        let Some(cell) = self.cell(shard) else { return false };
+        let its_end = |input: &ShardInput| match input {
+            ShardInput::Call { execution, activation, attempt, .. } => (*execution, *activation, *attempt) == call,
+            _ => false,
+        };
+        let posted = |mail: &Mail| matches!(mail, Mail::Inputs(inputs) if inputs.iter().any(its_end));
+        let runs = runs || cell.mailbox.iter().any(posted);
+        cell.pipeline.lost_call(&cell.shard, call, runs).is_some()
     }
 
     /// Whether the committer has something to do.
@@ -415,7 +430,7 @@ impl Node {
         if cell.pipeline.under_way() > 0 || !cell.shard.is_open() {
             return None;
         }
-        let own = Shard::from_snapshot(id, settings(), catalog.clone(), &cell.shard.snapshot());
+        let own = Shard::from_snapshot(id, settings(), catalog.clone(), &cell.shard.snapshot().to_vec());
         let own = own.expect("a readable snapshot");
         let recovery = self.reader.recovery().expect("a readable journal");
         let stored = rebuild(&recovery, id, &settings(), &catalog).expect("a readable journal");
@@ -433,7 +448,7 @@ impl Node {
 fn settled(mut shard: Shard, shards: u16, now: Timestamp) -> Vec<u8> {
     let arrived = |from| ShardInput::Note { from: ShardId(from), note: Note::Absorbed { sequence: u64::MAX } };
     shard.step(&mut (0..shards).map(arrived).collect(), now);
-    shard.snapshot()
+    shard.snapshot().to_vec()
 }
 
 /// The executions that a batch records, in order.

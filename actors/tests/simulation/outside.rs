@@ -17,13 +17,23 @@ use crate::world::World;
 
 impl World {
     pub fn go_out(&mut self, outgoing: Outgoing) {
-        let Outgoing { shard, effects, replies, duplicates, panics } = outgoing;
+        let Outgoing { shard, effects, replies, duplicates, panics, lost } = outgoing;
         self.totals.duplicates += duplicates;
         if panics > 0 {
             violated(Invariant::NoStepPanics, format!("{panics} steps of shard {shard}"));
         }
+        if let Some((execution, what)) = lost.first() {
+            violated(Invariant::NothingLosesItsWakeUp, format!("{execution} has lost its {}", what.as_str()));
+        }
         for effect in effects {
             match effect {
+                ShardEffect::ConfirmCall { execution, activation, attempt } => {
+                    let call = (execution, activation, attempt);
+                    let runs = self.running.iter().any(|own| (own.execution, own.activation, own.attempt) == call);
+                    if self.node.misses(shard, call, runs) {
+                        violated(Invariant::NothingLosesItsWakeUp, format!("{execution} has lost its call"));
+                    }
+                }
                 ShardEffect::Call { execution, activation, attempt, request } => {
                     self.called(execution, activation, attempt, request);
                 }

@@ -149,6 +149,11 @@ fn node(out: &mut Exposition, api: &Shared) {
         ("trinity_committed_bytes_total", "Bytes of records in them.", &status.committed_bytes),
         ("trinity_commit_micros_total", "Microseconds spent appending.", &status.commit_micros),
         ("trinity_panics_total", "Executions that were faulted because a step of them panicked.", &status.panics),
+        (
+            "trinity_executions_without_wakeup_total",
+            "Live executions that were found with nothing to move them, and mended where possible. Always 0 but for defects.",
+            &status.lost_wakeups,
+        ),
     ] {
         out.one(name, "counter", help, value.get());
     }

@@ -115,7 +115,7 @@ impl Node {
                     self.mail[number].push_back(ShardInput::Delivered(vec![publication]));
                 }
                 ShardEffect::Call { request, .. } => panic!("a call: {request:?}"),
-                ShardEffect::CancelCall { .. } => {}
+                ShardEffect::CancelCall { .. } | ShardEffect::ConfirmCall { .. } => {}
             }
         }
     }

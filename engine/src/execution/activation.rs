@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ecow::EcoString;
 
-use crate::effect::{ExecutionEffect, HttpRequest};
+use crate::effect::{ExecutionEffect, HttpRequest, Interest};
 use crate::error::WorkflowError;
 use crate::ids::{ActivationId, ExecutionId, TaskIx};
 use crate::plan::{Plan, TaskKind};
@@ -166,6 +166,32 @@ impl Activation {
         matches!(self.state, State::Call { .. } | State::Child { .. })
     }
 
+    /// Whether [`Activation::outstanding`] has something, told without the plan.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        match &self.state {
+            State::Call { .. } | State::Child { child: None, .. } => true,
+            State::Listen(state) => !state.closed,
+            State::Do
+            | State::For(_)
+            | State::Fork(_)
+            | State::Try(_)
+            | State::Wait { .. }
+            | State::Child { child: Some(_), .. } => false,
+        }
+    }
+
+    /// What it listens to.
+    #[must_use]
+    pub fn interests(&self, plan: &Plan) -> Option<Vec<Interest>> {
+        match (&self.state, &plan.task(self.task).kind) {
+            (State::Listen(state), TaskKind::Listen(listen)) if !state.closed => {
+                Some(super::listen::interests(listen, state))
+            }
+            _ => None,
+        }
+    }
+
     /// What it has asked of the outside and waits for.
     #[must_use]
     pub fn outstanding(&self, plan: &Plan) -> Option<ExecutionEffect> {
@@ -173,10 +199,10 @@ impl Activation {
             (State::Call { attempt, request }, _) => {
                 Some(ExecutionEffect::Call { activation: self.id, attempt: *attempt, request: request.clone() })
             }
-            (State::Listen(state), TaskKind::Listen(listen)) if !state.closed => Some(ExecutionEffect::Subscribe {
-                activation: self.id,
-                interests: super::listen::interests(listen, state),
-            }),
+            (State::Listen(_), _) => {
+                let subscribe = |interests| ExecutionEffect::Subscribe { activation: self.id, interests };
+                self.interests(plan).map(subscribe)
+            }
             (State::Child { child: None, input }, TaskKind::RunWorkflow(run)) => Some(ExecutionEffect::StartChild {
                 activation: self.id,
                 namespace: run.namespace.clone(),

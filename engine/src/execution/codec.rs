@@ -43,6 +43,18 @@ impl Execution {
         w.list(self.stash.iter(), write_input);
     }
 
+    /// Whether the stored form is of a version that can be read.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check_version(bytes: &[u8]) -> Result<(), StateError> {
+        let mut r = Reader::new(bytes);
+        match r.u8()? {
+            VERSION => Ok(()),
+            other => Err(r.invalid("execution of version 1", other)),
+        }
+    }
+
     /// Reads what [`Execution::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Execution, StateError> {
         let mut r = Reader::new(bytes);

@@ -31,7 +31,7 @@ mod try_catch;
 use bytes::Bytes;
 use ecow::EcoString;
 
-use crate::effect::ExecutionEffect;
+use crate::effect::{ExecutionEffect, Interest};
 use crate::error::{StandardError, WorkflowError};
 use crate::expression;
 use crate::history::{Fact, HistoryEvent, Measurement, MeasurementKind, Phase, Trigger};
@@ -440,6 +440,17 @@ impl Execution {
     #[must_use]
     pub fn outstanding(&self, plan: &Plan) -> Vec<ExecutionEffect> {
         self.activations.iter().filter_map(|activation| activation.outstanding(plan)).collect()
+    }
+
+    /// Whether [`Execution::outstanding`] has something.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.activations.iter().any(Activation::asks)
+    }
+
+    /// What its tasks listen to.
+    pub fn interests(&self, plan: &Plan) -> impl Iterator<Item = (ActivationId, Vec<Interest>)> {
+        self.activations.iter().filter_map(|activation| Some((activation.id, activation.interests(plan)?)))
     }
 
     pub(crate) fn activation(&self, id: ActivationId) -> Option<&Activation> {

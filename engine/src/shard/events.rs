@@ -8,7 +8,7 @@ use super::catalog::{Catalog, Route};
 use super::dedup::event_key;
 use super::executions::Beginning;
 use super::step::{Step, Work};
-use super::subscriptions::{home_of_type, home_of_value, text_of_value};
+use super::subscriptions::{CorrelationValue, home_of_type, home_of_value, text_of_value};
 use super::trigger::Surroundings;
 use super::{Shard, codec::ShardRecord};
 use crate::event::{CloudEvent, envelope};
@@ -16,7 +16,7 @@ use crate::execution::StepContext;
 use crate::expression::{Context, Expression};
 use crate::history::{Trigger, TriggerKind};
 use crate::ids::{DefinitionId, ShardId};
-use crate::input::{CorrelationValue, ExecutionInput, Origin, PeerMessage};
+use crate::input::{ExecutionInput, Origin, PeerMessage};
 use crate::value::Value;
 
 impl Shard {

@@ -7,19 +7,19 @@ use bytes::Bytes;
 use ecow::EcoString;
 
 use super::codec::ShardRecord;
-use super::live::Live;
+use super::live::{Live, write_tail};
 use super::ready::{Reply, ShardEffect};
 use super::schedule::Due;
 use super::step::{Step, Work};
-use super::subscriptions::{by_home, wanted};
+use super::subscriptions::by_home;
 use super::{DefinitionState, Shard};
-use crate::effect::{ExecutionEffect, Interest};
+use crate::effect::ExecutionEffect;
 use crate::error::{StandardError, WorkflowError};
 use crate::event::CloudEvent;
 use crate::execution::{Execution, Outcome, Start, State, StepContext};
 use crate::history::{Trigger, TriggerKind};
 use crate::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
-use crate::input::{Control, ExecutionInput, Note, PeerMessage, Wanted};
+use crate::input::{Control, ExecutionInput, Note, PeerMessage, Subscription};
 use crate::plan::{Plan, Schedule};
 use crate::value::Value;
 use crate::wire::record::{ExecutionHeader, write_execution};
@@ -67,13 +67,13 @@ impl Shard {
             execution = Execution::new(&start, step.now);
             self.unguarded(step, |cx| execution.begin_faulted(&start, error, cx));
         }
-        self.settle(&execution, true, plan, step);
+        self.settle(None, &execution, plan, step);
         Some(id)
     }
 
     /// Feeds one input to a live execution; one that lives no more needs none.
     pub(super) fn advance(&mut self, id: ExecutionId, input: ExecutionInput, step: &mut Step) {
-        let Some(live) = self.live.get(&id) else { return };
+        let Some(live) = self.live.get(id) else { return };
         let catalog = self.catalog.clone();
         let Some(entry) = catalog.entry(live.definition) else { return };
         let plan = &entry.plan;
@@ -85,12 +85,22 @@ impl Shard {
             execution.apply(input, plan, cx);
         });
         if let Err(error) = moved {
-            execution = before;
+            execution = before.clone();
             self.unguarded(step, |cx| execution.abandon(error, cx));
         } else if step.history.is_empty() && step.effects.is_empty() && execution == before {
             return;
         }
-        self.settle(&execution, false, plan, step);
+        self.settle(Some(&before), &execution, plan, step);
+    }
+
+    /// Faults a live execution.
+    pub(super) fn give_up(&mut self, id: ExecutionId, error: WorkflowError, step: &mut Step) {
+        let Some(Ok(before)) = self.live.get(id).as_ref().map(Live::execution) else { return };
+        let catalog = self.catalog.clone();
+        let Some(entry) = catalog.entry(before.definition()) else { return };
+        let mut execution = before.clone();
+        self.unguarded(step, |cx| execution.abandon(error, cx));
+        self.settle(Some(&before), &execution, &entry.plan, step);
     }
 
     /// Runs a step of an execution. A panic in it is a defect of the engine: it harms this execution alone.
@@ -122,66 +132,52 @@ impl Shard {
     }
 
     /// Records an execution after a step of it, keeps it or tells who waits for its end, and sees to what it asks for.
-    fn settle(&mut self, execution: &Execution, begins: bool, plan: &Plan, step: &mut Step) {
+    /// `before` is how it was, unless it begins.
+    fn settle(&mut self, before: Option<&Execution>, execution: &Execution, plan: &Plan, step: &mut Step) {
         let id = execution.id();
         let header = ExecutionHeader {
             id,
             definition: execution.definition(),
             phase: execution.phase(),
-            begins,
+            begins: before.is_none(),
             ends: execution.phase().is_terminal(),
             time: step.now,
         };
-        let live = match execution.outcome() {
-            Some(_) => None,
-            None => Some(Live {
-                definition: execution.definition(),
-                wake: execution.next_wake(),
-                asks: execution.activations().iter().any(|activation| activation.outstanding(plan).is_some()),
-                state: {
-                    let mut state = Vec::new();
-                    execution.encode(&mut state);
-                    state.into_boxed_slice()
-                },
-            }),
-        };
-        let history = &step.history;
+        let (history, mut tail) = (&step.history, 0);
         write_execution(
             &mut step.records,
             &header,
             |out| out.extend_from_slice(history),
-            // How it ended is the last fact of its history.
-            |out| live.iter().for_each(|live| live.write(out)),
+            |out| {
+                tail = out.len();
+                // How it ended is the last fact of its history.
+                if !header.ends {
+                    write_tail(out, execution);
+                }
+            },
         );
         for measurement in step.measured.drain(..) {
             measurement.join(&mut step.released.measurements);
         }
+        if !header.ends {
+            let wake = self.live.insert(id, header.definition, &step.records[tail..]);
+            let wake = wake.expect("what was just written can be read");
+            self.timers.change(id, wake, execution.next_wake());
+        }
+        self.resubscribe(before, execution, plan, step);
         for effect in std::mem::take(&mut step.effects) {
             self.effect(id, effect, step);
         }
-        match live {
-            Some(live) => self.keep(id, live),
-            None => self.ended(execution, begins, step),
-        }
-    }
-
-    fn keep(&mut self, id: ExecutionId, live: Live) {
-        let wake = live.wake;
-        let before = self.live.insert(id, live);
-        if let Some(at) = wake
-            && before.is_none_or(|before| before.wake != wake)
-        {
-            self.timers.set(at, id);
+        if header.ends {
+            self.ended(execution, header.begins, step);
         }
     }
 
     fn ended(&mut self, execution: &Execution, begins: bool, step: &mut Step) {
         let id = execution.id();
         if !begins {
-            self.live.remove(&id);
-            for (activation, wanted) in self.listening.remove_all(id) {
-                self.unsubscribe(id, activation, &wanted, step);
-            }
+            let wake = self.live.remove(id);
+            self.timers.change(id, wake, None);
         }
         if !self.watchers.is_empty() {
             for reply in self.watchers.remove(&id).unwrap_or_default() {
@@ -221,14 +217,8 @@ impl Shard {
             ExecutionEffect::CancelCall { activation } => {
                 step.released.effects.push(ShardEffect::CancelCall { execution, activation });
             }
-            ExecutionEffect::Subscribe { activation, interests } => {
-                self.subscribe(execution, activation, &interests, step);
-            }
-            ExecutionEffect::Unsubscribe { activation } => {
-                if let Some(wanted) = self.listening.remove((execution, activation)) {
-                    self.unsubscribe(execution, activation, &wanted, step);
-                }
-            }
+            // What it listens to is seen from its state.
+            ExecutionEffect::Subscribe { .. } | ExecutionEffect::Unsubscribe { .. } => {}
             ExecutionEffect::Publish { event } => self.publish(event, step),
             ExecutionEffect::StartChild { activation, namespace, name, version, input, wait } => {
                 // By the outbox even though it stays here: a workflow that starts itself must not keep one step forever.
@@ -256,33 +246,29 @@ impl Shard {
         }
     }
 
-    /// Remembers that a task listens, and tells the homes of what it wants.
-    pub(super) fn subscribe(
-        &mut self,
-        execution: ExecutionId,
-        activation: ActivationId,
-        interests: &[Interest],
-        step: &mut Step,
-    ) {
-        let all = wanted(interests);
-        for (home, wanted) in by_home(&all, self.catalog.shards()) {
-            if home == self.id {
-                self.subscriptions.add((execution, activation), wanted);
+    /// Tells the homes of what the tasks of an execution listen to now and did not before, and the other way round.
+    fn resubscribe(&mut self, before: Option<&Execution>, now: &Execution, plan: &Plan, step: &mut Step) {
+        let (before, now) = (before.into_iter(), Some(now).filter(|now| !now.phase().is_terminal()).into_iter());
+        let shards = self.catalog.shards();
+        let all = |execution: &Execution| -> Vec<(ShardId, Subscription)> {
+            let listening = execution.interests(plan);
+            listening.flat_map(|(task, interests)| by_home((execution.id(), task), &interests, shards)).collect()
+        };
+        let (before, now): (Vec<_>, Vec<_>) = (before.flat_map(all).collect(), now.flat_map(all).collect());
+        for (home, subscription) in now.iter().filter(|own| !before.contains(own)) {
+            if *home == self.id {
+                self.subscriptions.add(*subscription);
             } else {
-                let note = Note::Subscribe { execution, activation, wanted };
-                step.released.effects.push(ShardEffect::Note { to: home, note });
+                let note = Note::Subscribe(vec![*subscription]);
+                step.released.effects.push(ShardEffect::Note { to: *home, note });
             }
         }
-        self.listening.add((execution, activation), all);
-    }
-
-    fn unsubscribe(&mut self, execution: ExecutionId, activation: ActivationId, wanted: &[Wanted], step: &mut Step) {
-        for (home, _) in by_home(wanted, self.catalog.shards()) {
-            if home == self.id {
-                self.subscriptions.remove((execution, activation));
+        for (home, subscription) in before.iter().filter(|own| !now.contains(own)) {
+            if *home == self.id {
+                self.subscriptions.remove(*subscription);
             } else {
-                let note = Note::Unsubscribe { execution, activation };
-                step.released.effects.push(ShardEffect::Note { to: home, note });
+                let note = Note::Unsubscribe(vec![*subscription]);
+                step.released.effects.push(ShardEffect::Note { to: *home, note });
             }
         }
     }
@@ -324,7 +310,7 @@ impl Shard {
     }
 
     fn is_waiting_for_child(&self, parent: ExecutionId, activation: ActivationId) -> bool {
-        let Some(Ok(parent)) = self.live.get(&parent).map(Live::execution) else { return false };
+        let Some(Ok(parent)) = self.live.get(parent).as_ref().map(Live::execution) else { return false };
         let task = parent.activations().iter().find(|task| task.id == activation);
         task.is_some_and(|task| matches!(task.state, State::Child { child: None, .. }))
     }

@@ -11,6 +11,7 @@
 //! | `executions` | starting and moving executions, and what they ask for |
 //! | `events` | the way of an event to triggers, gatherers and listeners |
 //! | `recovery` | replay, snapshots, what is asked for again after a crash |
+//! | `check` | finds live executions that nothing would move |
 //! | `ready` | what a step decided |
 //! | `catalog` | all definitions, indexed |
 //! | `trigger`, `gather`, `schedule` | what starts executions: one event, several together, time |
@@ -18,6 +19,7 @@
 //! | `codec` | the stored form of the tables |
 
 mod catalog;
+mod check;
 mod codec;
 mod dedup;
 mod events;
@@ -35,22 +37,23 @@ mod tests;
 mod timers;
 mod trigger;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 pub use catalog::{Catalog, CatalogEntry, DefinitionState, TypePattern};
+pub use check::LostWakeUp;
 pub use dedup::WINDOW as DEDUPLICATION_WINDOW;
 pub use gather::GATHERERS_MAX;
 pub use ready::{CommitReceipt, Ready, Released, Reply, ShardEffect};
-pub use recovery::ReplayError;
+pub use recovery::{ReplayError, ShardSnapshot};
 
 use crate::execution::RuntimeInfo;
 use crate::expression::Limits;
 use crate::history::{Trigger, TriggerKind};
 use crate::ids::{ExecutionId, ShardId};
-use crate::input::{ExecutionInput, Note, PeerMessage, ReplyToken, ShardInput};
+use crate::input::{ExecutionInput, Note, PeerMessage, ReplyToken, ShardInput, Subscription};
 use crate::time::Timestamp;
 use crate::value::{Map, Value};
 use codec::ShardRecord;
@@ -103,6 +106,8 @@ pub struct Shard {
     last: Timestamp,
     live: live::LiveTable,
     timers: timers::Timers,
+    /// The execution that was checked last.
+    checked: Option<ExecutionId>,
     seen: dedup::Seen,
     requests: dedup::Requests,
     absorbed: dedup::Absorbed,
@@ -111,7 +116,8 @@ pub struct Shard {
     schedules: schedule::Schedules,
     gatherers: gather::Gatherers,
     subscriptions: subscriptions::Subscriptions,
-    listening: subscriptions::Listening,
+    /// Who listens at shards that have not said yet that they are there, after a recovery.
+    untold: BTreeMap<ShardId, Vec<Subscription>>,
     watchers: FxHashMap<ExecutionId, Vec<ReplyToken>>,
     /// The shards that have yet to announce who listens here: until then only notes are taken.
     awaited: BTreeSet<ShardId>,
@@ -131,6 +137,7 @@ impl Shard {
             last: Timestamp(0),
             live: live::LiveTable::default(),
             timers: timers::Timers::default(),
+            checked: None,
             seen: dedup::Seen::default(),
             requests: dedup::Requests::default(),
             absorbed: dedup::Absorbed::default(),
@@ -139,7 +146,7 @@ impl Shard {
             schedules: schedule::Schedules::default(),
             gatherers: gather::Gatherers::default(),
             subscriptions: subscriptions::Subscriptions::default(),
-            listening: subscriptions::Listening::default(),
+            untold: BTreeMap::new(),
             watchers: FxHashMap::default(),
             awaited: BTreeSet::new(),
             spare: Vec::new(),
@@ -182,8 +189,7 @@ impl Shard {
         if !self.is_open() {
             return None;
         }
-        let timer = self.timers.first().map(|(at, _)| at);
-        [timer, self.schedules.next()].into_iter().flatten().min()
+        [self.timers.next(), self.schedules.next()].into_iter().flatten().min()
     }
 
     /// Takes back the records of a step that are durable: the next ones are written where they were, for new memory costs
@@ -237,12 +243,12 @@ impl Shard {
                 step.released.replies.push((reply, outcome));
             }
             ShardInput::Control { execution, control, reply } => {
-                let outcome = if self.live.contains_key(&execution) { Reply::Done } else { Reply::NotLive };
+                let outcome = if self.live.contains(execution) { Reply::Done } else { Reply::NotLive };
                 step.released.replies.push((reply, outcome));
                 step.work.push_back(Work { execution, input: ExecutionInput::Control(control) });
             }
             ShardInput::Await { execution, reply } => {
-                if self.live.contains_key(&execution) {
+                if self.live.contains(execution) {
                     self.watchers.entry(execution).or_default().push(reply);
                 } else {
                     step.released.replies.push((reply, Reply::NotLive));
@@ -270,6 +276,7 @@ impl Shard {
                 }
             }
             ShardInput::Catalog(catalog) => self.set_catalog(catalog, step),
+            ShardInput::Check { executions } => self.check(executions, step),
         }
     }
 
@@ -314,10 +321,13 @@ impl Shard {
 
     fn note(&mut self, from: ShardId, note: Note, step: &mut Step) {
         match note {
-            Note::Subscribe { execution, activation, wanted } => {
-                self.subscriptions.add((execution, activation), wanted);
+            Note::Subscribe(all) => {
+                for subscription in all {
+                    self.subscriptions.add(subscription);
+                }
             }
-            Note::Unsubscribe { execution, activation } => self.subscriptions.remove((execution, activation)),
+            Note::Unsubscribe(all) => all.into_iter().for_each(|one| self.subscriptions.remove(one)),
+            Note::Confirm(all) => self.confirm(all, step),
             Note::Absorbed { sequence } => self.outbox.trim(from, sequence),
             Note::Announce => {
                 self.announce(from, step);
@@ -326,9 +336,7 @@ impl Shard {
                     step.released.effects.push(ShardEffect::Note { to: from, note: Note::Announce });
                 }
             }
-            Note::Announced => {
-                self.awaited.remove(&from);
-            }
+            Note::Announced => self.announced(from, step),
         }
     }
 
@@ -344,13 +352,11 @@ impl Shard {
         let mut fired = 0;
         while fired < TIMERS_PER_STEP_MAX
             && step.records.len() < RECORDS_BYTES_MAX
-            && let Some((at, execution)) = self.timers.pop_due(step.now)
+            && let Some(execution) = self.timers.pop_due(step.now)
         {
-            if self.live.get(&execution).is_some_and(|live| live.wake == Some(at)) {
-                fired += 1;
-                self.advance(execution, ExecutionInput::Timers, step);
-                self.work(step);
-            }
+            fired += 1;
+            self.advance(execution, ExecutionInput::Timers, step);
+            self.work(step);
         }
         for definition in self.schedules.due(step.now) {
             self.start_scheduled(definition, step);

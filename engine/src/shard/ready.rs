@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ecow::EcoString;
 
+use super::check::LostWakeUp;
 use crate::effect::HttpRequest;
 use crate::event::CloudEvent;
 use crate::history::Measurement;
@@ -62,6 +63,8 @@ pub struct Released {
     pub duplicates: u64,
     /// How many executions panicked and were faulted for it.
     pub panics: u64,
+    /// Live executions that were found without what should move them.
+    pub lost: Vec<(ExecutionId, LostWakeUp)>,
 }
 
 /// What the shell must do for a shard.
@@ -77,6 +80,16 @@ pub enum ShardEffect {
         attempt: u32,
         /// The request.
         request: HttpRequest,
+    },
+    /// See that an outside call runs, or has ended and its end is on the way back. Otherwise it was lost, and
+    /// [`super::Shard::call_again`] says whether it is still wanted.
+    ConfirmCall {
+        /// Of this execution.
+        execution: ExecutionId,
+        /// Its task.
+        activation: ActivationId,
+        /// The attempt.
+        attempt: u32,
     },
     /// Stop an outside call whose result nobody waits for.
     CancelCall {

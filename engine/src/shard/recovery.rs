@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::codec::ShardRecord;
-use super::live::Live;
 use super::ready::{Ready, ShardEffect};
 use super::step::Step;
+use super::subscriptions::by_home;
 use super::{Catalog, Settings, Shard};
 use crate::effect::ExecutionEffect;
-use crate::ids::{DefinitionId, ExecutionId, ShardId};
-use crate::input::Note;
+use crate::ids::{ExecutionId, ShardId};
+use crate::input::{Note, Subscription};
 use crate::time::Timestamp;
 use crate::wire::codec::{CodecError, Reader, Writer};
 use crate::wire::record::{RecordRef, Records};
@@ -26,6 +26,46 @@ pub struct ReplayError {
     /// Why.
     pub cause: CodecError,
 }
+
+/// A shard's whole state at a moment, in parts that it may share with the shard.
+#[derive(Clone, Debug, Default)]
+pub struct ShardSnapshot {
+    parts: Vec<Arc<Vec<u8>>>,
+}
+
+impl ShardSnapshot {
+    /// Its bytes, part by part.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|part| part.as_slice())
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.parts().map(<[u8]>::len).sum()
+    }
+
+    /// Its bytes in one piece.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.parts().collect::<Vec<_>>().concat()
+    }
+}
+
+impl From<Vec<u8>> for ShardSnapshot {
+    fn from(bytes: Vec<u8>) -> ShardSnapshot {
+        ShardSnapshot { parts: vec![Arc::new(bytes)] }
+    }
+}
+
+impl PartialEq for ShardSnapshot {
+    /// Whether the bytes are the same, however they are divided.
+    fn eq(&self, other: &ShardSnapshot) -> bool {
+        self.bytes() == other.bytes() && self.to_vec() == other.to_vec()
+    }
+}
+
+impl Eq for ShardSnapshot {}
 
 impl Shard {
     /// The state that a snapshot holds.
@@ -63,9 +103,9 @@ impl Shard {
                     self.sequence = self.sequence.max(header.id.sequence() + 1);
                 }
                 if header.ends {
-                    self.live.remove(&header.id);
+                    self.live.remove(header.id);
                 } else {
-                    self.live.insert(header.id, Live::read(header.definition, tail)?);
+                    self.live.insert(header.id, header.definition, tail)?;
                 }
             }
             RecordRef::Shard { kind, bytes } => self.fold_own(ShardRecord::read(kind, bytes)?),
@@ -102,11 +142,8 @@ impl Shard {
     pub fn recovered(&mut self, now: Timestamp) -> Ready {
         self.last = self.last.max(now);
         let mut step = Step::new(self.last, Vec::new());
-        for (id, live) in &self.live {
-            if let Some(at) = live.wake {
-                self.timers.set(at, *id);
-            }
-        }
+        let waiting = self.live.iter().filter_map(|(id, live)| Some((live.wake?, id)));
+        self.timers.fill(waiting);
         self.ask_again(&mut step);
         for (publication, event) in self.publications.waiting() {
             let event = event.clone();
@@ -125,12 +162,10 @@ impl Shard {
         step.into_ready()
     }
 
+    /// Asks again for what is outstanding. Who listens at other shards is told when they are there to hear it.
     fn ask_again(&mut self, step: &mut Step) {
         let catalog = self.catalog.clone();
-        let mut asking: Vec<ExecutionId> = self.live.iter().filter(|(_, live)| live.asks).map(|(id, _)| *id).collect();
-        asking.sort_unstable();
-        for id in asking {
-            let live = &self.live[&id];
+        for (id, live) in self.live.iter().filter(|(_, live)| live.asks) {
             let (Ok(execution), Some(entry)) = (live.execution(), catalog.entry(live.definition)) else { continue };
             for effect in execution.outstanding(&entry.plan) {
                 match effect {
@@ -138,7 +173,13 @@ impl Shard {
                         step.released.effects.push(ShardEffect::Call { execution: id, activation, attempt, request });
                     }
                     ExecutionEffect::Subscribe { activation, interests } => {
-                        self.subscribe(id, activation, &interests, step);
+                        for (home, subscription) in by_home((id, activation), &interests, catalog.shards()) {
+                            if home == self.id {
+                                self.subscriptions.add(subscription);
+                            } else {
+                                self.untold.entry(home).or_default().push(subscription);
+                            }
+                        }
                     }
                     // A start of a child is durable in the outbox.
                     ExecutionEffect::StartChild { .. }
@@ -151,18 +192,32 @@ impl Shard {
         }
     }
 
-    /// Tells a shard that has recovered who listens there, and sends what it has not absorbed.
-    pub(super) fn announce(&mut self, to: ShardId, step: &mut Step) {
-        let shards = self.catalog.shards();
-        let mut told = Vec::new();
-        for ((execution, activation), wanted) in self.listening.iter() {
-            for (home, wanted) in super::subscriptions::by_home(wanted, shards) {
-                if home == to {
-                    told.push(Note::Subscribe { execution, activation, wanted });
-                }
+    /// Who listens at another shard.
+    fn listening_at(&self, home: ShardId) -> Vec<Subscription> {
+        let catalog = &self.catalog;
+        let mut found = Vec::new();
+        for (id, live) in self.live.iter().filter(|(_, live)| live.asks) {
+            let (Ok(execution), Some(entry)) = (live.execution(), catalog.entry(live.definition)) else { continue };
+            for (activation, interests) in execution.interests(&entry.plan) {
+                let all = by_home((id, activation), &interests, catalog.shards());
+                found.extend(all.into_iter().filter(|(own, _)| *own == home).map(|(_, subscription)| subscription));
             }
         }
-        step.released.effects.extend(told.into_iter().map(|note| ShardEffect::Note { to, note }));
+        found
+    }
+
+    /// Another shard has told all that this one must know; now, at the latest, it is told in turn who listens there.
+    pub(super) fn announced(&mut self, from: ShardId, step: &mut Step) {
+        self.awaited.remove(&from);
+        if let Some(told) = self.untold.remove(&from) {
+            step.released.effects.push(ShardEffect::Note { to: from, note: Note::Subscribe(told) });
+        }
+    }
+
+    /// Tells a shard that has recovered who listens there, and sends what it has not absorbed.
+    pub(super) fn announce(&mut self, to: ShardId, step: &mut Step) {
+        let told = self.untold.remove(&to).unwrap_or_else(|| self.listening_at(to));
+        step.released.effects.push(ShardEffect::Note { to, note: Note::Subscribe(told) });
         for (sequence, message) in self.outbox.waiting(to) {
             let (sequence, message) = (*sequence, message.clone());
             step.released.effects.push(ShardEffect::Peer { to, sequence, message });
@@ -170,26 +225,16 @@ impl Shard {
         step.released.effects.push(ShardEffect::Note { to, note: Note::Announced });
     }
 
-    /// The whole state as of the last step, for [`Shard::from_snapshot`].
+    /// The whole state as of the last step, for [`Shard::from_snapshot`]. The live executions are shared, not copied.
     #[must_use]
-    pub fn snapshot(&self) -> Vec<u8> {
-        let states: usize = self.live.values().map(|live| live.state.len() + 40).sum();
-        let mut out = Vec::with_capacity(states + (1 << 16));
-        let mut w = Writer { out: &mut out };
+    pub fn snapshot(&self) -> ShardSnapshot {
+        let (mut head, mut rest) = (Vec::new(), Vec::new());
+        let mut w = Writer { out: &mut head };
         w.u8(SNAPSHOT_VERSION);
         w.count(self.sequence);
         w.time(self.last);
         w.count(self.live.len() as u64);
-        let mut ids: Vec<_> = self.live.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            let live = &self.live[&id];
-            w.u128(id.as_u128());
-            w.count(u64::from(live.definition.0));
-            let mut bytes = Vec::with_capacity(live.state.len() + 16);
-            live.write(&mut bytes);
-            w.bytes(&bytes);
-        }
+        let mut w = Writer { out: &mut rest };
         w.list(self.requests.iter(), |w, (key, execution)| {
             w.u128(key);
             w.u128(execution.as_u128());
@@ -200,7 +245,8 @@ impl Shard {
             w.count(last);
         });
         self.write_records(&mut w);
-        out
+        let pages = self.live.pages().cloned();
+        ShardSnapshot { parts: [Arc::new(head)].into_iter().chain(pages).chain([Arc::new(rest)]).collect() }
     }
 
     /// What is stored in the form of records, one after the other, to the end.
@@ -240,11 +286,7 @@ impl Shard {
         }
         self.sequence = r.count()?;
         self.last = r.time()?;
-        for _ in 0..r.count()? {
-            let id = ExecutionId::from_u128(r.u128()?);
-            let definition = DefinitionId(r.count_u32()?);
-            self.live.insert(id, Live::read(definition, r.bytes()?)?);
-        }
+        self.live.read(&mut r)?;
         for (key, execution) in r.list(|r| Ok((r.u128()?, ExecutionId::from_u128(r.u128()?))))? {
             self.requests.insert(key, execution);
         }

@@ -1,5 +1,7 @@
 //! Shards among themselves: a node of some shards in memory, which commits at once and can crash at any point.
 
+mod check;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ struct Node {
     duplicates: u64,
     /// Messages from shard to shard.
     messages: usize,
+    lost: Vec<(ExecutionId, LostWakeUp)>,
 }
 
 fn catalog(definitions: &[&str], sinks: Vec<TypePattern>) -> Arc<Catalog> {
@@ -57,6 +60,7 @@ impl Node {
             replies: Vec::new(),
             duplicates: 0,
             messages: 0,
+            lost: Vec::new(),
         };
         node.recover(|_, _| None);
         node
@@ -102,6 +106,7 @@ impl Node {
         let released = ready.release(CommitReceipt { block: 0 });
         self.replies.extend(released.replies);
         self.duplicates += released.duplicates;
+        self.lost.extend(released.lost);
         for effect in released.effects {
             match effect {
                 ShardEffect::Call { execution, activation, attempt, request } => {
@@ -109,6 +114,12 @@ impl Node {
                 }
                 ShardEffect::CancelCall { execution, activation } => {
                     self.calls.retain(|(e, a, ..)| (*e, *a) != (execution, activation));
+                }
+                ShardEffect::ConfirmCall { execution, activation, attempt } => {
+                    let runs = self.calls.iter().any(|(e, a, n, _)| (*e, *a, *n) == (execution, activation, attempt));
+                    if !runs && self.shards[number].call_again(execution, activation, attempt).is_some() {
+                        self.lost.push((execution, LostWakeUp::Call));
+                    }
                 }
                 ShardEffect::Peer { to, sequence, message } => {
                     self.messages += 1;
@@ -126,6 +137,14 @@ impl Node {
     fn step(&mut self, number: usize) {
         let ready = self.shards[number].step(&mut self.mail[number], self.now);
         self.commit(number, ready);
+    }
+
+    /// Checks all live executions.
+    fn check(&mut self) {
+        for mail in &mut self.mail {
+            mail.push_back(ShardInput::Check { executions: 1_000 });
+        }
+        self.settle();
     }
 
     /// Steps until nothing moves at this time.
@@ -559,6 +578,7 @@ enum Happening {
     Pass(u64),
     /// One step of one shard, its messages left lying.
     Step(usize),
+    Check(usize),
     Crash,
     CrashWithSnapshots,
 }
@@ -573,6 +593,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => Just(Happening::Answer),
         2 => (0..3_000_u64).prop_map(Happening::Pass),
         6 => (0..4_usize).prop_map(Happening::Step),
+        2 => (0..4_usize).prop_map(Happening::Check),
         1 => Just(Happening::Crash),
         1 => Just(Happening::CrashWithSnapshots),
     ]
@@ -633,17 +654,20 @@ proptest! {
                 Happening::Answer => {}
                 Happening::Pass(millis) => node.pass(millis),
                 Happening::Step(shard) => node.step(shard),
+                Happening::Check(shard) => node.mail[shard].push_back(ShardInput::Check { executions: 2 }),
                 Happening::Crash => node.crash(),
                 Happening::CrashWithSnapshots => node.recover(|number, node| {
                     // Of every second shard, taken at its last commit.
-                    (number % 2 == 0).then(|| (node.shards[number].snapshot(), node.journal[number].len()))
+                    (number % 2 == 0).then(|| (node.shards[number].snapshot().to_vec(), node.journal[number].len()))
                 }),
             }
         }
         node.settle();
+        node.check();
+        prop_assert!(node.lost.is_empty(), "a false alarm: {:?}", node.lost);
         // Fold(records) = state.
         // But for the time of a step that recorded nothing.
-        let state = |shard: &mut Shard| { shard.last = Timestamp(0); shard.snapshot() };
+        let state = |shard: &mut Shard| { shard.last = Timestamp(0); shard.snapshot().to_vec() };
         let live: Vec<Vec<u8>> = node.shards.iter_mut().map(state).collect();
         let started = node.executions().len();
         node.crash();
@@ -657,7 +681,7 @@ proptest! {
         prop_assert!(node.phases(0).iter().all(|phase| *phase == Phase::Completed));
         // Everything that lives has something that will move it.
         for shard in &node.shards {
-            for (id, live) in &shard.live {
+            for (id, live) in shard.live.iter() {
                 let execution = live.execution().expect("readable");
                 let suspended = execution.phase() == Phase::Suspended;
                 prop_assert!(suspended || live.wake.is_some() || live.asks || is_parent(&execution), "{} hangs", id);

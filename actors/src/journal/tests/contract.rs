@@ -77,7 +77,7 @@ fn batches_that_contradict_what_is_stored_are_refused_and_nothing_of_them_stays(
         let mut cut = goes_on.clone();
         cut[0].records.pop();
         let mut two_snapshots = vec![goes_on[0].clone(), goes_on[0].clone()];
-        two_snapshots[0].snapshot = Some(Vec::new());
+        two_snapshots[0].snapshot = Some(Vec::new().into());
         let of_an_unknown = {
             let mut other = World::new();
             other.commit(&begin(Phase::Running));

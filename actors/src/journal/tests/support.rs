@@ -100,7 +100,7 @@ impl World {
         for (shard, records) in batches {
             let state = self.shards.entry(ShardId(shard)).or_default();
             state.extend_from_slice(&records);
-            let snapshot = commit.snapshots.contains(&shard).then(|| state.clone());
+            let snapshot = commit.snapshots.contains(&shard).then(|| state.clone().into());
             made.push(ShardBatch { shard: ShardId(shard), records, snapshot });
         }
         made
@@ -166,7 +166,7 @@ impl World {
     pub fn check_recovery(&self, recovery: &Recovery) {
         let mut states: BTreeMap<ShardId, Vec<u8>> = BTreeMap::new();
         for shard in (0..SHARDS).map(ShardId) {
-            states.extend(recovery.snapshot(shard).map(|state| (shard, state.to_vec())));
+            states.extend(recovery.snapshot(shard).expect("readable").map(|state| (shard, state)));
         }
         let replayed = recovery.replay(|shard, records| {
             states.entry(shard).or_default().extend_from_slice(records);

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
-use trinity_actors::clock;
 use trinity_actors::handle::Handle;
 use trinity_actors::journal::Place;
 use trinity_actors::node::{Node, NodeOptions, Outlets};

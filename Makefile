@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 # Where benchmarks leave their figures.
 RESULTS ?= docs/plots
 
-.PHONY: help build demo release bench bench-live bench-cost bench-peers bench-latency simulate defects test check fmt packages
+.PHONY: help build demo release bench bench-w1 bench-live bench-cost bench-peers bench-latency plots simulate defects test check fmt packages
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -24,8 +24,18 @@ demo: packages ## see it work: devices replay a recorded day over MQTT, every me
 release: packages ## the optimised binary
 	$(CARGO) build --release -p trinity-api
 
-bench: packages ## the reference workflow in-process and from Kafka: rate, CPU of each execution, where the time goes
-	$(CARGO) build --release -p trinity-benches
+# All parts of the benchmarks, in order: each is a target bench-NAME.
+BENCHES = w1 live cost latency peers
+bench: packages ## all benchmarks one after the other, in less than 15 minutes; then the plots
+	$(CARGO) build --release -p trinity-benches -p trinity-api
+	@begun=$$(date +%s); failed=; for part in $(BENCHES); do \
+	  echo "== bench-$$part, $$(( $$(date +%s) - begun )) s after the beginning"; \
+	  $(MAKE) --no-print-directory bench-$$part || failed="$$failed $$part"; \
+	done; $(MAKE) --no-print-directory plots; \
+	echo "== all of it took $$(( $$(date +%s) - begun )) s$${failed:+; these failed:$$failed}"; [ -z "$$failed" ]
+
+bench-w1: packages ## the reference workflow in-process and from Kafka: rate, CPU of each execution, where the time goes
+	$(CARGO) build --release -p trinity-benches -p trinity-api
 	deploy/local/services start
 	eval "$$(deploy/local/services env)" && $(CARGO_TARGET_DIR)/release/trinity-bench; status=$$?; deploy/local/services stop; exit $$status
 
@@ -36,7 +46,7 @@ bench-live: packages ## executions that wait (LIVE=1000000): memory, restart aft
 
 STORED ?= 10000000
 bench-cost: packages ## the cost of an execution with ever more stored (STORED=10000000) and ever more workflows, and of look-ups
-	$(CARGO) build --release -p trinity-benches
+	$(CARGO) build --release -p trinity-benches -p trinity-api
 	@mkdir -p $(RESULTS)
 	$(CARGO_TARGET_DIR)/release/trinity-cost $(STORED) $(RESULTS)/cost.json
 
@@ -49,6 +59,9 @@ bench-peers: packages ## other engines on the same work in the same run: Restate
 bench-latency: release ## latencies over MQTT, Kafka and HTTP, and the plot of latency against load
 	deploy/local/services start
 	eval "$$(deploy/local/services env)" && SECONDS_EACH=$(SECONDS_EACH) benches/latency; status=$$?; deploy/local/services stop; exit $$status
+
+plots: ## draws the figures of benchmarks (RESULTS=docs/plots) as SVGs beside them
+	benches/plots.py $(RESULTS)
 
 SEEDS ?= 10000
 SIMULATION = $(CARGO) test --release -p trinity-actors --test simulation

@@ -11,8 +11,8 @@ use super::process::Process;
 use super::{Failure, Place, SAMPLES, Subject, System, Way, scratch};
 use crate::w1;
 
-/// Processes of the worker: one for each core.
-const WORKERS: usize = 2;
+/// Workers of one process each: every one waits for Redis' disk on its own, so that four did more than one of two or four processes.
+const WORKERS: usize = 4;
 /// Executions under way.
 const UNDER_WAY: usize = 512;
 
@@ -23,7 +23,7 @@ pub fn subjects() -> Vec<Subject> {
         Subject {
             name: "Celery, one task",
             way: Way::Redis,
-            settings: "Redis appendonly, appendfsync always; acks_late; results kept; 2 worker processes, 512 at once",
+            settings: "Redis appendonly, appendfsync always; acks_late; results kept; 4 workers of 1 process, 512 at once",
             start: |place| Ok(Box::new(Celery::start(place, "plain")?)),
         },
         Subject {
@@ -38,7 +38,7 @@ pub fn subjects() -> Vec<Subject> {
 /// A worker and a client.
 struct Celery {
     client: Option<Process>,
-    worker: Process,
+    workers: Vec<Process>,
     kind: &'static str,
     home: Home,
     payloads: PathBuf,
@@ -56,11 +56,25 @@ impl Celery {
         let (port, redis) = place.redis;
         let home =
             Home { programs: place.installed("celery")?.join("bin"), sources: place.sources.clone(), directory, port };
-        let mut worker = home.command("celery");
-        worker.args(["--app", "celery_w1", "worker", "--pool", "prefork", "--loglevel", "WARNING"]);
-        worker.args(["--without-gossip", "--without-mingle", "--concurrency", &WORKERS.to_string()]);
-        let worker = Process::start(worker, &home.directory.join("worker.log"))?;
-        Ok(Celery { client: None, worker, kind, home, payloads, redis, before: 0 })
+        let worker = |number| {
+            let name = format!("w{number}");
+            let mut worker = home.command("celery");
+            worker.args([
+                "--app",
+                "celery_w1",
+                "worker",
+                "--hostname",
+                &name,
+                "--pool",
+                "prefork",
+                "--concurrency",
+                "1",
+            ]);
+            worker.args(["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]);
+            Process::start(worker, &home.directory.join(format!("{name}.log")))
+        };
+        let workers = (0..WORKERS).map(worker).collect::<Result<_, _>>()?;
+        Ok(Celery { client: None, workers, kind, home, payloads, redis, before: 0 })
     }
 }
 
@@ -91,7 +105,7 @@ impl System for Celery {
     }
 
     fn processes(&self) -> Vec<u32> {
-        self.client.iter().map(Process::id).chain([self.worker.id(), self.redis]).collect()
+        self.client.iter().chain(&self.workers).map(Process::id).chain([self.redis]).collect()
     }
 }
 

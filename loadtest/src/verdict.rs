@@ -10,6 +10,9 @@ const SENT_MIN: f64 = 0.98;
 /// A part of the bound that the sender's own lateness may take before it is blamed for missing it.
 const LAG_SHARE: f64 = 0.5;
 
+/// Lateness of its own, in milliseconds, by which a sender that did not send all in time is known to be the cause.
+const LAG_MAX_MS: f64 = 100.0;
+
 /// What percentiles may be at most, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Bounds {
@@ -92,11 +95,14 @@ pub fn reasons(facts: &Facts<'_>, bounds: &Bounds) -> Vec<Reason> {
     }
     let sent = facts.sent_in_time as f64 / facts.due.max(1) as f64;
     if sent < SENT_MIN && facts.behind.is_none() && !facts.interrupted {
-        let text = format!(
-            "the sender sent {:.1} % of what was due in time: this says nothing about the server",
-            sent * 100.0
-        );
-        reasons.push(Reason::new(Kind::Sender, text));
+        let percent = sent * 100.0;
+        reasons.push(if facts.lag.p99 > LAG_MAX_MS {
+            let text =
+                format!("the sender sent {percent:.1} % of what was due in time: this says nothing about the server");
+            Reason::new(Kind::Sender, text)
+        } else {
+            Reason::new(Kind::Behind, format!("{percent:.1} % could be sent in time: the server held the senders up"))
+        });
     }
     reasons.extend(facts.behind.map(|text| Reason::new(Kind::Behind, text)));
     for (name, bound) in [("p50", bounds.p50), ("p95", bounds.p95), ("p99", bounds.p99)] {
@@ -156,7 +162,8 @@ mod tests {
             ),
             [Kind::Sender]
         );
-        assert_eq!(kinds(|facts| facts.sent_in_time = 970, &audit()), [Kind::Sender]);
+        assert_eq!(kinds(|facts| facts.sent_in_time = 970, &audit()), [Kind::Behind]);
+        assert_eq!(kinds(|facts| (facts.sent_in_time, facts.lag) = (970, summary(300.0)), &audit()), [Kind::Sender]);
         assert_eq!(kinds(|facts| facts.behind = Some("far behind"), &audit()), [Kind::Behind]);
         assert_eq!(kinds(|facts| facts.latency.count = 0, &audit()), [Kind::Broken, Kind::Broken]);
         assert_eq!(kinds(|_| {}, &Audit { doubled: 1, ..audit() }), [Kind::Invariant]);

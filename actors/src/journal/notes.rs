@@ -34,6 +34,7 @@ pub(super) struct Count {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Group {
     pub ids: Option<(ExecutionId, ExecutionId)>,
+    /// Sorted by definition and phase, for there may be thousands; only one read from a stored index may be in another order.
     pub counts: Vec<Count>,
 }
 
@@ -55,10 +56,10 @@ impl Group {
     }
 
     fn count(&mut self, added: Count) {
-        let same = |count: &&mut Count| (count.definition, count.phase) == (added.definition, added.phase);
-        match self.counts.iter_mut().find(same) {
-            Some(count) => count.count += added.count,
-            None => self.counts.push(added),
+        let key = |count: &Count| (count.definition, count.phase);
+        match self.counts.binary_search_by_key(&key(&added), key) {
+            Ok(at) => self.counts[at].count += added.count,
+            Err(at) => self.counts.insert(at, added),
         }
     }
 }
@@ -172,7 +173,7 @@ mod tests {
         notes.read(ShardId(2), &records).expect("records in order");
         let run = |first, count| Run { shard: ShardId(2), first, count };
         assert_eq!(notes.runs, [run(4, 3), run(9, 1)]);
-        assert_eq!(notes.short.counts.iter().map(|count| count.count).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(notes.short.counts.iter().map(|count| count.count).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(notes.short.ids.map(|ids| ids.0), Some(short));
         assert_eq!(notes.long.len(), 2);
         assert!(notes.long[&begun].begins && !notes.long[&ended].begins && !notes.long.contains_key(&ended_here));

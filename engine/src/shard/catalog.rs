@@ -6,6 +6,8 @@ use ecow::EcoString;
 use rustc_hash::FxHashMap;
 
 use super::gather;
+use super::starters::{Starter, Starters, demanded};
+use crate::event::CloudEvent;
 use crate::expression::Expression;
 use crate::ids::{DefinitionId, ShardId};
 use crate::plan::{EventFilter, EventStrategy, Listen, Plan, Schedule, TaskKind, Until};
@@ -55,14 +57,6 @@ impl TypePattern {
     }
 }
 
-/// A filter of a `schedule.on` by which one event starts one execution.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Starter {
-    pub definition: DefinitionId,
-    /// Which of the strategy's filters; `None`: every event.
-    pub filter: Option<u16>,
-}
-
 /// A definition that is started by several events together: one shard gathers them.
 #[derive(Clone, Debug)]
 pub(super) struct Gathering {
@@ -99,7 +93,7 @@ struct Listened {
 /// Who awaits events.
 #[derive(Debug, Default)]
 struct Takers {
-    starters: Vec<Starter>,
+    starters: Starters,
     gatherers: Vec<DefinitionId>,
     listened: Option<Listened>,
 }
@@ -114,7 +108,8 @@ pub(super) struct Route<'a> {
 impl<'a> Route<'a> {
     /// Whether an event may start or move an execution.
     pub fn is_awaited(self) -> bool {
-        self.is_listened() || self.starters().next().is_some() || self.gatherers().next().is_some()
+        let may_start = self.each().any(|takers| !takers.starters.is_empty());
+        may_start || self.is_listened() || self.gatherers().next().is_some()
     }
 
     pub fn is_listened(self) -> bool {
@@ -136,8 +131,8 @@ impl<'a> Route<'a> {
         self.listened().map_or(&[], |listened| &listened.by)
     }
 
-    pub fn starters(self) -> impl Iterator<Item = Starter> + use<'a> {
-        self.each().flat_map(|takers| &takers.starters).copied()
+    pub fn starters(self, event: &'a CloudEvent) -> impl Iterator<Item = Starter> + use<'a> {
+        self.each().flat_map(|takers| takers.starters.of(event))
     }
 
     pub fn gatherers(self) -> impl Iterator<Item = DefinitionId> + use<'a> {
@@ -193,13 +188,14 @@ impl Catalog {
         let Some(Schedule::On { strategy, .. }) = &plan.schedule else { return };
         if let EventStrategy::One(_) | EventStrategy::Any { until: None, .. } = strategy {
             let filters = strategy.filters();
-            for (number, filter) in filters.iter().enumerate() {
-                let number = u16::try_from(number).unwrap_or(u16::MAX);
+            for (number, filter) in (0..).zip(filters) {
                 let starter = Starter { definition: id, filter: Some(number) };
-                add(&mut self.takers(filter.event_type()).starters, starter);
+                // Several filters of one definition stay together, for an event that passes two of them starts it once.
+                let demanded = demanded(filter).filter(|_| filters.len() == 1);
+                self.takers(filter.event_type()).starters.add(starter, demanded);
             }
             if filters.is_empty() {
-                add(&mut self.any.starters, Starter { definition: id, filter: None });
+                self.any.starters.add(Starter { definition: id, filter: None }, None);
             }
             return;
         }

@@ -85,7 +85,7 @@ impl Shard {
             }
         }
         let mut started: Option<DefinitionId> = None;
-        for starter in route.starters() {
+        for starter in route.starters(event) {
             // The filters of one definition follow each other: the first that passes starts it, once.
             if started == Some(starter.definition) {
                 continue;

@@ -30,6 +30,7 @@ mod outbox;
 mod ready;
 mod recovery;
 mod schedule;
+mod starters;
 mod step;
 mod subscriptions;
 #[cfg(test)]

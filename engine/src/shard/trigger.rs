@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use ecow::EcoString;
 
-use super::catalog::{Catalog, Starter};
+use super::catalog::Catalog;
+use super::starters::Starter;
 use crate::error::{StandardError, WorkflowError};
 use crate::event::CloudEvent;
 use crate::execution::{self, RuntimeInfo};

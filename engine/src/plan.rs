@@ -58,6 +58,11 @@ impl Plan {
         &self.tasks[ix.0 as usize]
     }
 
+    /// Whether several filters of its schedule may pass the same event.
+    pub(crate) fn has_several_filters(&self) -> bool {
+        matches!(&self.schedule, Some(Schedule::On { strategy, .. }) if strategy.filters().len() > 1)
+    }
+
     /// The list at `ix`.
     #[must_use]
     pub fn list(&self, ix: ListIx) -> &TaskList {

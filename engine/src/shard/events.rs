@@ -84,17 +84,19 @@ impl Shard {
                 }
             }
         }
-        let mut started: Option<DefinitionId> = None;
+        let mut started: Vec<DefinitionId> = Vec::new();
         for starter in route.starters(event) {
-            // The filters of one definition follow each other: the first that passes starts it, once.
-            if started == Some(starter.definition) {
+            // Of the filters of one definition the first that passes starts it, once.
+            if started.contains(&starter.definition) {
                 continue;
             }
             let Some(entry) = catalog.entry(starter.definition) else { continue };
             let surroundings =
                 Surroundings { catalog, runtime: &self.settings.runtime, limits: &self.settings.limits, now: step.now };
             if let Some(input) = surroundings.input(starter, &entry.plan, event) {
-                started = Some(starter.definition);
+                if entry.plan.has_several_filters() {
+                    started.push(starter.definition);
+                }
                 let text = surroundings.element_text(&entry.plan, event);
                 self.begin_by_event(starter.definition, input, text, event, step);
             }

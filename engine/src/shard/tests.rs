@@ -283,6 +283,22 @@ fn an_event_starts_one_execution_however_often_it_comes() {
     assert_eq!(node.executions().len(), 2);
 }
 
+/// Filters for a type and for every type lie in different lists, with others of other workflows between them.
+#[test]
+fn an_event_that_passes_several_filters_of_a_workflow_starts_it_once() {
+    let of = |name, filters| {
+        workflow(name, &format!("schedule: {{on: {{any: [{filters}]}}}}\ndo:\n- a: {{set: {{x: 1}}}}\n"))
+    };
+    let both = of("both", "{with: {type: reading}}, {with: {subject: a}}");
+    let other = of("other", "{with: {subject: a}}");
+    for order in [[&both, &other], [&other, &both]] {
+        let mut node = Node::new(catalog(&order.map(String::as_str), Vec::new()));
+        node.post(&event("reading", "1", "a", "{}"), Origin::Id);
+        node.settle();
+        assert_eq!((node.phases(0).len(), node.phases(1).len()), (1, 1));
+    }
+}
+
 #[test]
 fn an_execution_waits_through_a_crash_and_wakes_in_time() {
     let text = workflow("pause", "do:\n- rest: {wait: {seconds: 5}}\n");

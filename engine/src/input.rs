@@ -243,6 +243,8 @@ pub enum Note {
     /// The sender has recovered and knows no subscriptions: tell them again, send what it has not absorbed, then say
     /// [`Note::Announced`].
     Announce,
+    /// As [`Note::Announce`], which may have been lost: nothing is told again that was told since the receiver recovered.
+    AnnounceAgain,
     /// All that [`Note::Announce`] asked for was sent.
     Announced,
 }

@@ -119,6 +119,8 @@ pub struct Shard {
     subscriptions: subscriptions::Subscriptions,
     /// Who listens at shards that have not said yet that they are there, after a recovery.
     untold: BTreeMap<ShardId, Vec<Subscription>>,
+    /// The shards whose [`Note::Announce`] was answered since this one has recovered.
+    told: BTreeSet<ShardId>,
     watchers: FxHashMap<ExecutionId, Vec<ReplyToken>>,
     /// The shards that have yet to announce who listens here: until then only notes are taken.
     awaited: BTreeSet<ShardId>,
@@ -148,6 +150,7 @@ impl Shard {
             gatherers: gather::Gatherers::default(),
             subscriptions: subscriptions::Subscriptions::default(),
             untold: BTreeMap::new(),
+            told: BTreeSet::new(),
             watchers: FxHashMap::default(),
             awaited: BTreeSet::new(),
             spare: Vec::new(),
@@ -334,9 +337,11 @@ impl Shard {
                 self.announce(from, step);
                 // It was away when it was asked, or it would not ask itself now: ask again.
                 if self.awaited.contains(&from) {
-                    step.released.effects.push(ShardEffect::Note { to: from, note: Note::Announce });
+                    step.released.effects.push(ShardEffect::Note { to: from, note: Note::AnnounceAgain });
                 }
             }
+            Note::AnnounceAgain if self.told.contains(&from) => {}
+            Note::AnnounceAgain => self.announce(from, step),
             Note::Announced => self.announced(from, step),
         }
     }

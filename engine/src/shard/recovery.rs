@@ -156,6 +156,7 @@ impl Shard {
         self.set_catalog(self.catalog.0.clone(), &mut step);
         for other in (0..self.catalog.shards()).map(ShardId).filter(|other| *other != self.id) {
             self.awaited.insert(other);
+            self.untold.entry(other).or_default();
             step.released.effects.push(ShardEffect::Note { to: other, note: Note::Announce });
         }
         self.close(&mut step);
@@ -216,6 +217,7 @@ impl Shard {
 
     /// Tells a shard that has recovered who listens there, and sends what it has not absorbed.
     pub(super) fn announce(&mut self, to: ShardId, step: &mut Step) {
+        self.told.insert(to);
         let told = self.untold.remove(&to).unwrap_or_else(|| self.listening_at(to));
         step.released.effects.push(ShardEffect::Note { to, note: Note::Subscribe(told) });
         for (sequence, message) in self.outbox.waiting(to) {

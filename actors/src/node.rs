@@ -148,7 +148,7 @@ impl Node {
         let status = Arc::new(NodeStatus::new(count));
         let reader = journal.reader();
         // Time never goes back: it begins with what was stored last.
-        let clock = SystemClock::new(reader.time());
+        let clock = SystemClock::new(shards.iter().map(Shard::time).fold(reader.time(), Ord::max));
         let (committer, thread) = Committer::start(journal, newest, status.clone(), clock.clone())?;
         let http = HttpCaller::new(egress).map_err(StartError::Calls)?;
         let directory = Directory::default();

@@ -149,9 +149,11 @@ impl Shard {
             let event = event.clone();
             step.released.effects.push(ShardEffect::Publish { publication, event });
         }
-        let own: Vec<_> = self.outbox.waiting(self.id).cloned().collect();
-        for (sequence, message) in own {
-            step.released.effects.push(ShardEffect::Peer { to: self.id, sequence, message });
+        // What others may not have: it may be durable and have never left. Who has it drops it, who is away asks for it.
+        for (to, _, waiting) in self.outbox.iter() {
+            let messages = waiting.iter().cloned();
+            let sent = messages.map(|(sequence, message)| ShardEffect::Peer { to, sequence, message });
+            step.released.effects.extend(sent);
         }
         self.set_catalog(self.catalog.0.clone(), &mut step);
         for other in (0..self.catalog.shards()).map(ShardId).filter(|other| *other != self.id) {

@@ -97,6 +97,21 @@ impl Node {
         self.recover(|_, _| None);
     }
 
+    /// One shard takes a step that becomes durable, and fails before anything of it leaves; the others go on.
+    fn fail_after_step(&mut self, number: usize) {
+        let mut ready = self.shards[number].step(&mut self.mail[number], self.now);
+        self.journal[number].push(ready.take_records());
+        let id = ShardId(u16::try_from(number).expect("few"));
+        let mut shard = Shard::new(id, settings(), self.catalog.clone());
+        for records in &self.journal[number] {
+            shard.replay(records).expect("readable records");
+        }
+        self.shards[number] = shard;
+        self.mail[number].clear();
+        let ready = self.shards[number].recovered(self.now);
+        self.commit(number, ready);
+    }
+
     fn commit(&mut self, number: usize, mut ready: Ready) {
         let records = ready.take_records();
         if !records.is_empty() {
@@ -339,6 +354,24 @@ fn a_listener_hears_what_comes_to_another_shard_also_after_a_crash() {
     let phases = node.phases(0);
     assert_eq!(phases.iter().filter(|phase| **phase == Phase::Completed).count(), 2, "{phases:?}");
     assert_eq!(node.output(0).len(), 2);
+}
+
+#[test]
+fn what_a_shard_had_for_others_leaves_when_it_comes_back_alone() {
+    let text = workflow("hear", LISTEN);
+    let mut node = Node::new(catalog(&[&text], Vec::new()));
+    let home = ShardId::of_key(b"0", SHARDS);
+    let away = |subject: &String| ShardId::of_key(subject.as_bytes(), SHARDS) != home;
+    let subject = (0..).map(|n| format!("s{n}")).find(away).expect("one of them");
+    for id in ["1", "2"] {
+        node.execute(0, 0, json(r#"{"order": 0}"#), None);
+        node.post(&event("answer", id, &subject, r#"{"order": 0}"#), Origin::Id);
+        if id == "1" {
+            node.fail_after_step(usize::from(ShardId::of_key(subject.as_bytes(), SHARDS).0));
+        }
+        node.settle();
+        assert!(node.phases(0).iter().all(|phase| *phase == Phase::Completed), "after event {id}");
+    }
 }
 
 #[test]

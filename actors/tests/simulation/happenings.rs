@@ -169,7 +169,7 @@ impl World {
             }
             false => (None, self.choices.below(5)),
         };
-        self.ask_for(Ask::Execute { definition, key, n });
+        self.ask_for(Ask::Execute { definition, key, n, number: self.tokens + 1 });
     }
 
     pub fn ask_for(&mut self, ask: Ask) {
@@ -178,7 +178,10 @@ impl World {
         let (shard, input) = match ask {
             Ask::Control(execution, control) => (execution.shard(), ShardInput::Control { execution, control, reply }),
             Ask::Await(execution) => (execution.shard(), ShardInput::Await { execution, reply }),
-            Ask::Execute { definition, key, n } => {
+            Ask::Execute { definition, key, n, number } => {
+                if let Some(key) = key {
+                    self.seen.first_asked.entry(key).or_insert(number);
+                }
                 let shards = self.node.setup.shards;
                 let shard = match key {
                     Some(key) => ShardId::of_key(key.to_string().as_bytes(), shards),
@@ -297,7 +300,8 @@ impl World {
 
     /// The node is killed, or the machine loses its power, at any point.
     pub fn crash(&mut self) {
-        if !self.calm && !self.node.disk.has_failed() && self.choices.chance(50) {
+        let relaxed = self.node.setup.relaxed;
+        if !self.calm && !relaxed && !self.node.disk.has_failed() && self.choices.chance(50) {
             // In the midst of one of the next changes to the disk.
             let at = 1 + self.choices.below(8);
             self.note(|| format!("the power will fail with change {at}"));
@@ -326,7 +330,7 @@ impl World {
 
     /// What is on the disk after a crash now.
     fn after_crash(&mut self) -> MemoryDisk {
-        if !self.node.disk.has_failed() && !self.choices.chance(50) {
+        if self.node.setup.relaxed || (!self.node.disk.has_failed() && !self.choices.chance(50)) {
             self.note(|| "killed".to_owned());
             self.totals.kills += 1;
             return self.node.disk.copy();
@@ -398,6 +402,33 @@ impl World {
         self.reopen(disk);
     }
 
+    /// Old segments go, but none that a live execution or a shard needs.
+    pub fn tidy(&mut self) {
+        if self.node.setup.retained_bytes.is_some() {
+            let after = self.archive.last_key_value().map(|(place, _)| *place);
+            let archive = &mut self.archive;
+            let read = self.node.reader.records_forward(after, &mut |place, header, history| {
+                archive.insert(place, (header, history.to_vec()));
+                std::ops::ControlFlow::Continue(())
+            });
+            read.unwrap_or_else(|error| violated(Invariant::TheJournalTakesAndOpens, error.to_string()));
+        }
+        let dropped = self.node.tidy(self.time.now());
+        self.note(|| format!("dropped segments: {dropped:?}"));
+        match dropped {
+            Ok(dropped) => self.totals.dropped_segments += dropped as u64,
+            Err(JournalError::Disk { .. }) if self.node.disk.has_failed() => return self.crash(),
+            Err(JournalError::Disk { .. }) => self.time.hinder(),
+            Err(error) => violated(Invariant::TheJournalTakesAndOpens, error.to_string()),
+        }
+        for execution in self.ledger.live() {
+            let found = self.node.reader.execution(execution).ok().flatten().map(|stored| stored.phase);
+            if found != self.ledger.phase(execution) {
+                violated(Invariant::NothingAcknowledgedIsLost, format!("the live {execution} is {found:?}"));
+            }
+        }
+    }
+
     /// Only the id of an execution that somebody was told of.
     pub fn promise(&mut self, execution: ExecutionId) {
         if !self.seen.promised.contains(&execution) {
@@ -407,7 +438,8 @@ impl World {
 
     /// A flipped bit on the disk is found, or changes nothing.
     fn flip_a_bit(&mut self, disk: &MemoryDisk) {
-        if !self.choices.chance(10) {
+        // Without syncs many blocks pass for torn ones.
+        if self.blind || self.node.setup.relaxed || !self.choices.chance(10) {
             return;
         }
         let names = disk.names();

@@ -6,11 +6,15 @@ use std::ops::ControlFlow;
 
 use trinity_engine::history::{Fact, HistoryEvent, Phase, Trigger, TriggerKind};
 use trinity_engine::ids::{DefinitionId, ExecutionId};
+use trinity_engine::time::Timestamp;
 use trinity_engine::value::Value;
 use trinity_engine::wire::history;
+use trinity_engine::wire::record::ExecutionHeader;
 
 use crate::neighbours::Kind;
-use crate::workflows::{AFTER, BOTH, CALL, CRON, EACH, ECHO, LIMIT, PARENT, READING, TELL, TICK, pause, pause_version};
+use crate::workflows::{
+    AFTER, BOTH, CALL, CRON, EACH, ECHO, HEAR, LIMIT, PARENT, READING, TELL, TICK, pause, pause_version,
+};
 use crate::world::World;
 
 /// What must hold.
@@ -38,6 +42,8 @@ pub enum Invariant {
     TheFoldIsTheState,
     /// The phase is what the history says, and its times never go back.
     TheHistoryIsWhole,
+    /// Who was said to listen hears of what is emitted after that, also over crashes.
+    ListenersHear,
     /// A repeated call carries the same idempotency key, and no other call does.
     IdempotencyKeysAreStable,
     /// An emitted event reaches its sink at least once, always with the same id and content.
@@ -57,7 +63,7 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    pub const ALL: [Invariant; 19] = [
+    pub const ALL: [Invariant; 20] = [
         Invariant::NothingAcknowledgedIsLost,
         Invariant::NoInputActsTwice,
         Invariant::NothingLeavesBeforeItIsDurable,
@@ -69,6 +75,7 @@ impl Invariant {
         Invariant::KeysStartInOrder,
         Invariant::TheFoldIsTheState,
         Invariant::TheHistoryIsWhole,
+        Invariant::ListenersHear,
         Invariant::IdempotencyKeysAreStable,
         Invariant::EmittedEventsArrive,
         Invariant::SchedulesFireOnce,
@@ -124,16 +131,21 @@ fn number(value: &Value, key: &str) -> Option<u64> {
 }
 
 impl World {
-    /// All executions, read back from the journal.
+    /// All executions, read back from the journal, and from what was kept of it before old segments went.
     fn stored(&self) -> All {
         let mut all = All::new();
-        let read = self.node.reader.records_forward(None, &mut |_, header, bytes| {
+        let mut take = |header: &ExecutionHeader, bytes: &[u8]| {
             let events = history::decode(bytes).expect("a readable history");
             let fresh = Stored { definition: header.definition, phase: header.phase, records: 0, history: Vec::new() };
             let stored = all.entry(header.id).or_insert(fresh);
             stored.phase = header.phase;
             stored.records += 1;
             stored.history.extend(events);
+        };
+        self.archive.values().for_each(|(header, bytes)| take(header, bytes));
+        let after = self.archive.last_key_value().map(|(place, _)| *place);
+        let read = self.node.reader.records_forward(after, &mut |_, header, bytes| {
+            take(&header, bytes);
             ControlFlow::Continue(())
         });
         read.unwrap_or_else(|error| violated(Invariant::TheJournalTakesAndOpens, error.to_string()));
@@ -152,6 +164,7 @@ impl World {
         self.keys_start_in_order(&all);
         self.histories_are_whole(&all);
         self.waits_are_not_early(&all);
+        self.listeners_hear(&all);
         self.emitted_events_arrive(&all);
         self.schedules_fire_once(&all);
         self.versions_are_kept(&all);
@@ -177,10 +190,15 @@ impl World {
                 format!("{id} of {:?} hangs as {:?}", stored.definition, stored.phase)
             });
         }
-        let left = self.node.cells.iter().flatten().map(|cell| cell.shard.outbox()).sum::<usize>();
-        require(left == 0, Invariant::EverythingComesToRest, || format!("{left} messages never arrive"));
+        self.nothing_is_left();
         let done = self.sources.iter().all(super::neighbours::Source::is_done);
         require(done, Invariant::EverythingComesToRest, || "a message is never acknowledged".to_owned());
+    }
+
+    /// What was sent to other shards and to sinks has arrived.
+    pub fn nothing_is_left(&self) {
+        let left = self.node.cells.iter().flatten().map(|cell| cell.shard.outbox()).sum::<usize>();
+        require(left == 0, Invariant::EverythingComesToRest, || format!("{left} messages never arrive"));
     }
 
     fn messages_act_once(&self, all: &All) {
@@ -310,6 +328,32 @@ impl World {
             let (first, last) = (stored.history.first(), stored.history.last());
             let slept = last.expect("an end").time.micros_since(first.expect("a beginning").time);
             require(slept >= waits, Invariant::TimersAreNeverEarly, || format!("{id} slept {slept} µs of {waits}"));
+        }
+    }
+
+    /// A `hear` that a client was told of does not run into its limit of a minute when a `tell` of its number, asked for after
+    /// that, emitted its answer within the first ten seconds.
+    fn listeners_hear(&self, all: &All) {
+        if self.time.now().forward > 5_000_000 {
+            // A clock that is set forward by an hour ends the minute at once.
+            return;
+        }
+        let of = |definition: DefinitionId| {
+            let told = self.seen.told.iter().filter_map(|(id, told)| Some((id, told, all.get(id)?)));
+            told.filter(move |(_, _, stored)| stored.definition == definition)
+        };
+        let n = |stored: &Stored| stored.created().and_then(|(input, _)| number(input, "n"));
+        let tells: Vec<_> =
+            of(TELL).map(|(_, (_, asked), stored)| (*asked, n(stored), stored.history[0].time)).collect();
+        for (id, (told, _), stored) in of(HEAR) {
+            let late = matches!(stored.history.last().map(|event| &event.fact),
+                Some(Fact::Completed { output: Some(output) }) if output.get("late").is_some());
+            let begun = stored.history[0].time;
+            let answered = |(asked, other, time): &&(u64, Option<u64>, Timestamp)| {
+                asked > told && *other == n(stored) && time.micros_since(begun) < 10_000_000
+            };
+            let answer = tells.iter().find(answered);
+            require(!late || answer.is_none(), Invariant::ListenersHear, || format!("{id} did not hear {answer:?}"));
         }
     }
 

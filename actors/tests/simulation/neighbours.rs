@@ -124,7 +124,7 @@ impl Source {
 /// What a client asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ask {
-    Execute { definition: DefinitionId, key: Option<u64>, n: u64 },
+    Execute { definition: DefinitionId, key: Option<u64>, n: u64, number: u64 },
     Control(ExecutionId, Control),
     Await(ExecutionId),
 }
@@ -159,6 +159,10 @@ pub struct Seen {
     pub promised: Vec<ExecutionId>,
     /// The execution of each idempotency key of a client.
     pub requests: BTreeMap<u64, ExecutionId>,
+    /// By execution: after how many questions a client was told of it, and the number of the first question for it.
+    pub told: BTreeMap<ExecutionId, (u64, u64)>,
+    /// The first question with a key.
+    pub first_asked: BTreeMap<u64, u64>,
 }
 
 pub fn json(text: &str) -> Value {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trinity_actors::admission::Part;
 use trinity_actors::clock::Clock;
-use trinity_actors::journal::{Journal, JournalError, MemoryDisk, Options, Reader, Storage};
+use trinity_actors::journal::{Durability, Journal, JournalError, MemoryDisk, Options, Reader, Retention, Storage};
 use trinity_actors::node::{StartError, rebuild, recover};
 use trinity_actors::pipeline::{Block, Pipeline, SnapshotRule, Step};
 use trinity_engine::execution::RuntimeInfo;
@@ -25,6 +25,10 @@ use crate::time::Moment;
 pub struct Setup {
     pub shards: u16,
     pub segment_bytes: u64,
+    /// Old segments go when the journal is longer than this.
+    pub retained_bytes: Option<u64>,
+    /// Commits are not synced: no loss of power, then.
+    pub relaxed: bool,
     pub snapshots: SnapshotRule,
     pub defect: Option<Defect>,
 }
@@ -116,10 +120,16 @@ fn settings() -> Settings {
 impl Node {
     /// Opens what is on the disk.
     pub fn open(disk: MemoryDisk, setup: Setup, catalog: Arc<Catalog>, moment: Moment) -> Result<Node, StartError> {
-        let options = Options { segment_bytes: setup.segment_bytes, seed: Some(7), ..Options::default() };
+        let options = Options {
+            durability: if setup.relaxed { Durability::Relaxed } else { Durability::Sync },
+            segment_bytes: setup.segment_bytes,
+            retention: Retention { age: None, bytes: setup.retained_bytes },
+            seed: Some(7),
+        };
         let storage = Storage::Memory(disk.clone());
         let (journal, newest, shards) = recover(storage, options, setup.shards, &settings(), &catalog)?;
-        let clock = Clock::new(journal.reader().time(), moment.steady);
+        let time = shards.iter().map(Shard::time).fold(journal.reader().time(), Ord::max);
+        let clock = Clock::new(time, moment.steady);
         let mut node = Node {
             clock,
             disk,
@@ -397,6 +407,16 @@ impl Node {
                 self.hand_over(step, moment);
             }
         }
+    }
+
+    /// What the node does now and then: old segments go; how many. With relaxed durability a sync.
+    pub fn tidy(&mut self, moment: Moment) -> Result<usize, JournalError> {
+        let now = self.now(moment);
+        let journal = self.journal.as_mut().expect("it is open");
+        if self.setup.relaxed {
+            journal.sync()?;
+        }
+        journal.retain(now)
     }
 
     /// Closes the journal.

@@ -60,12 +60,14 @@ impl World {
     fn answered(&mut self, ask: Ask, reply: &Reply) {
         self.note(|| format!("client hears {reply:?} to {ask:?}"));
         match (ask, reply) {
-            (Ask::Execute { key, .. }, Reply::Started { execution, .. }) => {
+            (Ask::Execute { key, number, .. }, Reply::Started { execution, .. }) => {
                 let execution = *execution;
                 if self.ledger.phase(execution).is_none() {
                     violated(Invariant::NothingLeavesBeforeItIsDurable, format!("a client is told of {execution}"));
                 }
                 self.promise(execution);
+                let first_asked = key.map_or(number, |key| self.seen.first_asked[&key]);
+                self.seen.told.entry(execution).or_insert((self.tokens, first_asked));
                 if let Some(key) = key {
                     let first = *self.seen.requests.entry(key).or_insert(execution);
                     if first != execution {

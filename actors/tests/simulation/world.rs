@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use trinity_actors::journal::MemoryDisk;
+use trinity_actors::journal::{MemoryDisk, Place};
 use trinity_actors::pipeline::SnapshotRule;
 use trinity_engine::ids::ShardId;
 use trinity_engine::input::{Control, ReplyToken, ShardInput};
+use trinity_engine::wire::record::ExecutionHeader;
 
 use crate::choices::{Case, Choices};
 use crate::defects::Handicap;
@@ -54,6 +55,7 @@ totals! {
     reconnections,
     updates,
     restarts,
+    dropped_segments,
     duplicates,
     repeated_calls,
     compared_states,
@@ -82,10 +84,11 @@ pub enum Happening {
     Reconnect,
     Update,
     Restart,
+    Tidy,
 }
 
 /// All of them with how often they happen when nothing is left out.
-const HAPPENINGS: [(Happening, u64); 18] = [
+const HAPPENINGS: [(Happening, u64); 19] = [
     (Happening::Act, 300),
     (Happening::Commit, 150),
     (Happening::Pass, 80),
@@ -104,6 +107,7 @@ const HAPPENINGS: [(Happening, u64); 18] = [
     (Happening::Reconnect, 8),
     (Happening::Update, 6),
     (Happening::Restart, 3),
+    (Happening::Tidy, 8),
 ];
 
 /// Everything must come to rest within so many rounds, and so much virtual time.
@@ -122,6 +126,8 @@ pub struct World {
     pub published: VecDeque<Published>,
     pub seen: Seen,
     pub ledger: Ledger,
+    /// What was in the journal before old segments went.
+    pub archive: BTreeMap<Place, (ExecutionHeader, Vec<u8>)>,
     pub totals: Totals,
     pub log: Log,
     /// Questions of clients that wait for an answer, with the shard's incarnation.
@@ -153,7 +159,9 @@ impl World {
         }
         let setup = Setup {
             shards: u16::try_from(1 + choices.below(u64::from(SHARDS_MAX))).expect("few"),
-            segment_bytes: choices.of(&[16 << 10, 4 << 10]),
+            segment_bytes: choices.of(&[16 << 10, 4 << 10, 2 << 10]),
+            retained_bytes: choices.of(&[None, None, Some(4_000)]),
+            relaxed: choices.chance(15),
             snapshots: SnapshotRule {
                 after_bytes: choices.of(&[usize::MAX / 8, 200, 2_000, 8_000]),
                 after_micros: choices.of(&[u64::MAX, 3_000_000]),
@@ -174,6 +182,7 @@ impl World {
             published: VecDeque::new(),
             seen: Seen::default(),
             ledger: Ledger::default(),
+            archive: BTreeMap::new(),
             totals: Totals { seeds: 1, ..Totals::default() },
             log,
             asked: BTreeMap::new(),
@@ -243,6 +252,7 @@ impl World {
             Happening::Reconnect => self.reconnect(),
             Happening::Update => self.update(),
             Happening::Restart => self.restart(),
+            Happening::Tidy => self.tidy(),
         }
     }
 
@@ -262,6 +272,7 @@ impl World {
         self.set_stage();
         self.rest();
         self.compare_all();
+        self.nothing_is_left();
         // What comes back from the disk alone comes to the same end.
         self.crash();
         for execution in self.ledger.live().collect::<Vec<_>>() {

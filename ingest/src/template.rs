@@ -1,5 +1,7 @@
 //! Settings that are a text, or an expression `${ … }` over a message or an event.
 
+use std::borrow::Cow;
+
 use ecow::EcoString;
 use trinity_engine::expression::{Context, Expression, Limits, strip_wrapper};
 use trinity_engine::time::Timestamp;
@@ -33,7 +35,7 @@ impl Template {
             Template::Text(text) => return Ok(Some(text.clone())),
             Template::Expression(expression) => expression,
         };
-        let context = Context { now, limits: &LIMITS, variables: &|_| Value::Null };
+        let context = Context { now, limits: &LIMITS, variables: &|_| Cow::Owned(Value::Null) };
         match expression.evaluate(&input(), &context) {
             Ok(Value::Null) => Ok(None),
             Ok(Value::String(text)) => Ok(Some(text)),

@@ -26,10 +26,8 @@ pub fn from_value(value: &Value) -> Result<Duration, String> {
         Value::Object(members) => {
             let mut micros = 0.0;
             for (unit, amount) in members.iter() {
-                let amount = match amount {
-                    Value::Int(n) => *n as f64,
-                    Value::Float(n) => *n,
-                    _ => return Err(format!("`{unit}` of a duration must be a number")),
+                let Some(amount) = amount.as_f64() else {
+                    return Err(format!("`{unit}` of a duration must be a number"));
                 };
                 micros += units_to_micros(unit, amount)?;
             }

@@ -55,6 +55,7 @@ impl<'a> Node<'a, ValueJson> for &'a Value {
         match self {
             Value::Int(n) => Some(Number::Int(*n)),
             Value::Float(n) => Some(Number::Float(*n)),
+            Value::Decimal(n) => Some(Number::Float(n.to_f64())),
             _ => None,
         }
     }
@@ -74,7 +75,7 @@ impl<'a> Node<'a, ValueJson> for &'a Value {
         match self {
             Value::Null => JsonType::Null,
             Value::Bool(_) => JsonType::Boolean,
-            Value::Int(_) | Value::Float(_) => JsonType::Number,
+            Value::Int(_) | Value::Float(_) | Value::Decimal(_) => JsonType::Number,
             Value::String(_) => JsonType::String,
             Value::Array(_) => JsonType::Array,
             Value::Object(_) => JsonType::Object,

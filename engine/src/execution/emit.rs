@@ -60,7 +60,7 @@ fn set_attribute(event: &mut CloudEvent, name: &EcoString, value: Value) -> Resu
     };
     let text = |value: Value| match value {
         Value::String(text) => Ok(text),
-        Value::Int(_) | Value::Float(_) | Value::Bool(_) => Ok(value.to_json().into()),
+        Value::Int(_) | Value::Float(_) | Value::Decimal(_) | Value::Bool(_) => Ok(value.to_json().into()),
         other => Err(wrong("a string", &other)),
     };
     match name.as_str() {

@@ -1,5 +1,7 @@
 //! What an expression sees, and the way of data into and out of a task (DSL "Data Flow").
 
+use std::borrow::Cow;
+
 use ecow::EcoString;
 
 use super::{Execution, StepContext};
@@ -98,11 +100,12 @@ impl Scope<'_> {
         error
     }
 
-    fn variable(&self, index: usize) -> Value {
-        match STANDARD_VARIABLES.get(index).copied() {
-            Some("context") => self.context.unwrap_or_else(|| self.execution.context_at(self.parent)).clone(),
-            Some("input") => self.input.cloned().unwrap_or_default(),
-            Some("output") => self.output.cloned().unwrap_or_default(),
+    /// A runtime argument; what stands somewhere already is borrowed, the rest is made only for who asks.
+    fn variable(&self, index: usize) -> Cow<'_, Value> {
+        let made = match STANDARD_VARIABLES.get(index).copied() {
+            Some("context") => return lent(self.context.or_else(|| Some(self.execution.context_at(self.parent)))),
+            Some("input") => return lent(self.input),
+            Some("output") => return lent(self.output),
             Some("secrets") => self.secrets(),
             Some("task") => self.task_descriptor(),
             Some("workflow") => self.workflow_descriptor(),
@@ -111,21 +114,20 @@ impl Scope<'_> {
                 ("version", Value::String(self.cx.runtime.version.clone())),
                 ("metadata", Value::Object(Map::default())),
             ]),
-            Some(_) => self.authorization.cloned().unwrap_or_default(),
-            None => self.scoped(index - STANDARD_VARIABLES.len()),
-        }
+            Some(_) => return lent(self.authorization),
+            None => return lent(self.scoped(index - STANDARD_VARIABLES.len())),
+        };
+        Cow::Owned(made)
     }
 
-    fn scoped(&self, index: usize) -> Value {
+    fn scoped(&self, index: usize) -> Option<&Value> {
         let outer = self.task.map_or(&[][..], |task| &task.scope);
         let Some(name) = outer.get(index) else {
             // The task's own variables follow those around it.
-            return self.own.get(index - outer.len()).map(|(_, value)| value.clone()).unwrap_or_default();
+            return self.own.get(index - outer.len()).map(|(_, value)| value);
         };
-        if let Some((_, value)) = self.own.iter().rev().find(|(own, _)| own == name) {
-            return value.clone();
-        }
-        self.execution.scoped_variable(self.parent, name)
+        let own = self.own.iter().rev().find(|(own, _)| own == name);
+        own.map(|(_, value)| value).or_else(|| self.execution.scoped_variable(self.parent, name))
     }
 
     /// Only the secrets that the definition declares.
@@ -195,15 +197,15 @@ impl Execution {
         self.context = context;
     }
 
-    fn scoped_variable(&self, parent: Option<ActivationId>, name: &str) -> Value {
+    fn scoped_variable(&self, parent: Option<ActivationId>, name: &str) -> Option<&Value> {
         let mut at = parent;
         while let Some(activation) = at.and_then(|id| self.activation(id)) {
             if let Some((_, value)) = activation.variables.iter().rev().find(|(own, _)| own == name) {
-                return value.clone();
+                return Some(value);
             }
             at = activation.parent;
         }
-        Value::Null
+        None
     }
 
     /// A scope of the workflow itself: its `input.from`, `output.as` and `timeout`.
@@ -272,6 +274,11 @@ pub(crate) fn check(schema: Option<&Schema>, value: &Value, what: &str) -> Resul
         }
         WorkflowError::standard(StandardError::Validation, detail)
     })
+}
+
+/// A value that is there, or `null`.
+fn lent(value: Option<&Value>) -> Cow<'_, Value> {
+    value.map_or(Cow::Owned(Value::Null), Cow::Borrowed)
 }
 
 /// A moment as the DSL describes it: `{iso8601, epoch: {seconds, milliseconds}}`.

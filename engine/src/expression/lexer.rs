@@ -3,18 +3,26 @@
 use ecow::EcoString;
 
 use super::SyntaxError;
+use super::ast::Place;
+use crate::value::Value;
 
 /// A token and where it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token {
     pub kind: Kind,
     pub offset: usize,
     pub len: usize,
 }
 
+impl Token {
+    pub const fn place(&self) -> Place {
+        Place { offset: self.offset, len: self.len }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
-    Number(f64, bool),
+    Number(Value),
     /// A name, perhaps with `::`; keywords are names.
     Name(EcoString),
     /// `.name`
@@ -23,7 +31,7 @@ pub(super) enum Kind {
     Variable(EcoString),
     /// `@name`
     Format(EcoString),
-    /// A text: literal pieces, and the source and offset of each interpolation after them.
+    /// A text: its literal pieces and the tokens of each interpolation.
     Text(Vec<Piece>),
     Symbol(&'static str),
     End,
@@ -33,12 +41,6 @@ pub(super) enum Kind {
 pub(super) enum Piece {
     Plain(EcoString),
     Filter(Vec<Token>),
-}
-
-impl PartialEq for Token {
-    fn eq(&self, other: &Token) -> bool {
-        self.kind == other.kind
-    }
 }
 
 /// Longest first.
@@ -57,7 +59,7 @@ pub(super) struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    pub fn new(source: &'a str) -> Lexer<'a> {
+    pub const fn new(source: &'a str) -> Lexer<'a> {
         Lexer { source, at: 0, depth: 0 }
     }
 
@@ -97,14 +99,25 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Skips white space and comments. A comment goes on behind a line end with an odd number of `\` before it.
     fn space(&mut self) {
         loop {
-            let trimmed = self.rest().trim_start();
+            let trimmed = self.rest().trim_start_matches([' ', '\t', '\r', '\n']);
             self.at = self.source.len() - trimmed.len();
             if !trimmed.starts_with('#') {
                 return;
             }
-            self.at += trimmed.find('\n').unwrap_or(trimmed.len());
+            let mut escaped = false;
+            let end = trimmed.char_indices().find(|(_, c)| {
+                let ends = *c == '\n' && !escaped;
+                escaped = match c {
+                    '\\' => !escaped,
+                    '\r' => escaped,
+                    _ => false,
+                };
+                ends
+            });
+            self.at += end.map_or(trimmed.len(), |(at, _)| at);
         }
     }
 
@@ -123,7 +136,7 @@ impl<'a> Lexer<'a> {
                 self.at += 1;
                 Ok(Kind::Variable(self.name(true)))
             }
-            '@' if names(next) => {
+            '@' if next.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') => {
                 self.at += 1;
                 Ok(Kind::Format(self.name(false)))
             }
@@ -145,7 +158,8 @@ impl<'a> Lexer<'a> {
         loop {
             let word = self.rest().find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
             self.at += word.unwrap_or(self.rest().len());
-            if qualified && self.rest().starts_with("::") {
+            let behind = self.rest().strip_prefix("::");
+            if qualified && behind.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')) {
                 self.at += 2;
                 continue;
             }
@@ -153,18 +167,16 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    fn digits(&mut self) {
+        self.at += self.rest().find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest().len());
+    }
+
     fn number(&mut self) -> Result<Kind, SyntaxError> {
         let start = self.at;
-        let digits = |lexer: &mut Self| {
-            let count = lexer.rest().find(|c: char| !c.is_ascii_digit()).unwrap_or(lexer.rest().len());
-            lexer.at += count;
-        };
-        digits(self);
-        let mut whole = true;
+        self.digits();
         if self.rest().starts_with('.') {
-            whole = false;
             self.at += 1;
-            digits(self);
+            self.digits();
         }
         if self.rest().starts_with(['e', 'E']) {
             let back = self.at;
@@ -173,15 +185,14 @@ impl<'a> Lexer<'a> {
                 self.at += 1;
             }
             if self.rest().starts_with(|c: char| c.is_ascii_digit()) {
-                whole = false;
-                digits(self);
+                self.digits();
             } else {
                 self.at = back;
             }
         }
-        match self.source[start..self.at].parse() {
-            Ok(number) => Ok(Kind::Number(number, whole)),
-            Err(_) => self.error(start, "not a number"),
+        match Value::from_literal(&self.source[start..self.at]) {
+            Some(number) => Ok(Kind::Number(number)),
+            None => self.error(start, "not a number"),
         }
     }
 
@@ -192,59 +203,68 @@ impl<'a> Lexer<'a> {
         let mut plain = EcoString::new();
         loop {
             let offset = self.at;
-            let Some(c) = self.rest().chars().next() else {
+            let run = self.rest().find(['"', '\\']).unwrap_or(self.rest().len());
+            plain.push_str(&self.rest()[..run]);
+            self.at += run;
+            if self.rest().starts_with('"') {
+                self.at += 1;
+                pieces.push(Piece::Plain(plain));
+                return Ok(Kind::Text(pieces));
+            }
+            if self.rest().is_empty() {
                 self.at = start + 1;
                 return self.error(start, "the text is not closed: a `\"` is missing");
-            };
-            self.at += c.len_utf8();
-            match c {
-                '"' => {
-                    pieces.push(Piece::Plain(plain));
-                    return Ok(Kind::Text(pieces));
-                }
-                '\\' => {
-                    let escaped = self.rest().chars().next();
-                    self.at += escaped.map_or(0, char::len_utf8);
-                    plain.push(match escaped {
-                        Some(c @ ('"' | '\\' | '/')) => c,
-                        Some('b') => '\u{8}',
-                        Some('f') => '\u{c}',
-                        Some('n') => '\n',
-                        Some('r') => '\r',
-                        Some('t') => '\t',
-                        Some('u') => self.unicode(offset)?,
-                        Some('(') => {
-                            if self.depth >= NESTING_MAX {
-                                return self.error(offset, "interpolations are nested too deep");
-                            }
-                            pieces.push(Piece::Plain(std::mem::take(&mut plain)));
-                            self.depth += 1;
-                            pieces.push(Piece::Filter(self.tokens()?));
-                            self.depth -= 1;
-                            continue;
-                        }
-                        _ => return self.error(offset, "an unknown escape in a text"),
-                    });
-                }
-                other => plain.push(other),
             }
+            if self.rest().starts_with("\\(") {
+                self.at += 2;
+                if self.depth >= NESTING_MAX {
+                    return self.error(offset, "interpolations are nested too deep");
+                }
+                pieces.push(Piece::Plain(std::mem::take(&mut plain)));
+                self.depth += 1;
+                pieces.push(Piece::Filter(self.tokens()?));
+                self.depth -= 1;
+                continue;
+            }
+            plain.push(self.escape()?);
         }
+    }
+
+    fn escape(&mut self) -> Result<char, SyntaxError> {
+        let offset = self.at;
+        let escaped = self.rest().chars().nth(1);
+        self.at += 1 + escaped.map_or(0, char::len_utf8);
+        Ok(match escaped {
+            Some(c @ ('"' | '\\' | '/')) => c,
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => return self.unicode(offset),
+            _ => return self.error(offset, "an unknown escape in a text"),
+        })
     }
 
     fn unicode(&mut self, offset: usize) -> Result<char, SyntaxError> {
         let high = self.hex(offset)?;
-        if (0xD800..0xDC00).contains(&high) && self.rest().starts_with("\\u") {
+        if !(0xD800..0xDC00).contains(&high) {
+            return Ok(char::from_u32(high).unwrap_or('\u{FFFD}'));
+        }
+        if self.rest().starts_with("\\u") {
             self.at += 2;
             let low = self.hex(offset)?;
-            let code = 0x1_0000 + (high - 0xD800) * 0x400 + low.wrapping_sub(0xDC00);
-            return Ok(char::from_u32(code).unwrap_or('\u{FFFD}'));
+            if (0xDC00..0xE000).contains(&low) {
+                let code = 0x1_0000 + (high - 0xD800) * 0x400 + (low - 0xDC00);
+                return Ok(char::from_u32(code).unwrap_or('\u{FFFD}'));
+            }
         }
-        Ok(char::from_u32(high).unwrap_or('\u{FFFD}'))
+        self.error(offset, "the first half of a surrogate pair without the second")
     }
 
     fn hex(&mut self, offset: usize) -> Result<u32, SyntaxError> {
-        let code = self.rest().get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        match code {
+        let digits = self.rest().get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
             Some(code) => {
                 self.at += 4;
                 Ok(code)

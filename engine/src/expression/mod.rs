@@ -5,40 +5,51 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `lexer`, `parser`, `ast` | text to tokens to a syntax tree, names resolved |
-//! | `evaluate` | the evaluator: outputs are handed on one by one, with paths where they are asked for |
-//! | `direct` | the short way for filters with one output |
-//! | `paths` | reading and writing by path, assignment |
+//! | `lexer`, `parser`, `ast` | text to tokens to a syntax tree |
+//! | `scope`, `compile`, `program` | names resolved, a tree to instructions |
+//! | `machine` | runs a program by backtracking, all its state on the heap |
+//! | `fast` | the short way for expressions with one output |
+//! | `run`, `errors` | budgets, and why an evaluation stops |
 //! | `arithmetic` | operators |
 //! | `builtins`, `prelude` | functions in Rust and in jq |
-//! | `text`, `regex`, `dates` | functions on text |
+//! | `regex` | regular expressions, with their own budget |
 //! | `template` | values with expressions inside |
+//! | `check` | what must hold for any expression, for fuzzers and tests |
 
 mod arithmetic;
 mod ast;
 mod builtins;
-mod dates;
-mod direct;
-mod evaluate;
+mod check;
+mod compile;
+mod errors;
+mod fast;
 mod lexer;
+mod machine;
 mod parser;
-mod paths;
 mod prelude;
+mod program;
 mod regex;
+mod run;
+mod scope;
 mod template;
 #[cfg(test)]
 mod tests;
-mod text;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ecow::EcoString;
 
 use crate::time::Timestamp;
 use crate::value::Value;
-use ast::Ast;
-use evaluate::{Machine, Stop};
+use ast::{Ast, Id, Tree};
+use errors::Stop;
+use fast::{Fast, Walk};
+use machine::Machine;
+use program::Program;
 
+#[doc(hidden)]
+pub use check::{both_ways_agree, json_survives};
 pub use template::{Template, strip_wrapper};
 
 /// A compiled expression. Cloning shares it.
@@ -47,9 +58,10 @@ pub struct Expression(Arc<Compiled>);
 
 struct Compiled {
     source: EcoString,
-    ast: Ast,
-    /// Whether it can go the short way.
-    direct: bool,
+    program: Program,
+    /// The short way, where it can go it.
+    fast: Option<Fast>,
+    several: bool,
 }
 
 impl std::fmt::Debug for Expression {
@@ -61,17 +73,17 @@ impl std::fmt::Debug for Expression {
 /// What an evaluation may use up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Steps: one for each filter and each output.
+    /// Steps: one for each instruction, and for what functions walk.
     pub steps_max: u64,
     /// Bytes of values built, together.
     pub memory_max: usize,
-    /// Filters and functions within each other.
+    /// Calls within each other, and outputs that are still to come.
     pub depth_max: u32,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { steps_max: 1_000_000, memory_max: 64 << 20, depth_max: 2_000 }
+        Limits { steps_max: 1_000_000, memory_max: 24 << 20, depth_max: 10_000 }
     }
 }
 
@@ -82,7 +94,16 @@ pub struct Context<'a> {
     /// Its budgets.
     pub limits: &'a Limits,
     /// Gives the runtime argument with this index; asked only for what is used.
-    pub variables: &'a dyn Fn(usize) -> Value,
+    pub variables: &'a dyn Fn(usize) -> Cow<'a, Value>,
+}
+
+/// How an expression is evaluated: both ways answer the same, as tests and fuzzers check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The short way where the expression can go it.
+    Best,
+    /// By the machine.
+    Machine,
 }
 
 /// Why a text is not an expression.
@@ -119,7 +140,7 @@ impl EvaluateError {
         match (&self.thrown, self.limit) {
             (_, Some(limit)) => format!("the expression reached its limit of {limit}"),
             (Some(Value::String(text)), None) => text.to_string(),
-            (Some(value), None) => format!("{value} (not a string)"),
+            (Some(value), None) => format!("(not a string): {value}"),
             (None, None) => "break".to_owned(),
         }
     }
@@ -137,46 +158,78 @@ impl Expression {
     /// # Errors
     /// With the place and what is wrong there.
     pub fn compile(source: &str, variables: &[EcoString]) -> Result<Expression, SyntaxError> {
-        let known = |signature: &str| builtins::is_known(signature);
-        let ast = parser::Parser::new(source, variables, &known)?.program()?;
-        let direct = direct::is_direct(&ast);
-        Ok(Expression(Arc::new(Compiled { source: source.into(), ast, direct })))
+        let (tree, root) = parser::Parser::new(source)?.program()?;
+        let program = compile::compile(&tree, root, variables)?;
+        let fast = fast::build(&tree, root, variables);
+        let several = may_give_several(&tree, root);
+        Ok(Expression(Arc::new(Compiled { source: source.into(), program, fast, several })))
     }
 
     /// The first output on `input`; `null` when there is none.
     ///
     /// # Errors
     /// What the program threw, or the limit that it reached.
-    pub fn evaluate(&self, input: &Value, cx: &Context<'_>) -> Result<Value, EvaluateError> {
-        if self.0.direct {
-            return self.direct(input, cx);
-        }
-        let outputs = self.evaluate_all(input, cx, 1)?;
-        Ok(outputs.into_iter().next().unwrap_or_default())
-    }
-
-    fn direct(&self, input: &Value, cx: &Context<'_>) -> Result<Value, EvaluateError> {
-        let output = Machine::new(cx).direct(&self.0.ast, input);
-        output.map(std::borrow::Cow::into_owned).map_err(EvaluateError::of)
+    pub fn evaluate<'c>(&self, input: &Value, cx: &'c Context<'c>) -> Result<Value, EvaluateError> {
+        let output = match &self.0.fast {
+            Some(fast) => Walk::new(fast, cx).first(fast, input),
+            None => Machine::new(&self.0.program, input.clone(), cx).next(),
+        };
+        output.map(Option::unwrap_or_default).map_err(EvaluateError::of)
     }
 
     /// The first `max` outputs on `input`.
     ///
     /// # Errors
     /// What the program threw, or the limit that it reached.
-    pub fn evaluate_all(&self, input: &Value, cx: &Context<'_>, max: usize) -> Result<Vec<Value>, EvaluateError> {
-        if self.0.direct && max > 0 {
-            return Ok(vec![self.direct(input, cx)?]);
-        }
+    pub fn evaluate_all<'c>(
+        &self,
+        input: &Value,
+        cx: &'c Context<'c>,
+        max: usize,
+    ) -> Result<Vec<Value>, EvaluateError> {
+        let (outputs, error) = self.outputs(Way::Best, input, cx, max);
+        error.map_or(Ok(outputs), Err)
+    }
+
+    /// The first `max` outputs on `input`, and the error that came before there were so many.
+    pub fn outputs<'c>(
+        &self,
+        way: Way,
+        input: &Value,
+        cx: &'c Context<'c>,
+        max: usize,
+    ) -> (Vec<Value>, Option<EvaluateError>) {
         let mut outputs = Vec::new();
-        let stop = Machine::new(cx).run(&self.0.ast, input, &mut |value| {
-            outputs.push(value);
-            if outputs.len() < max { Ok(()) } else { Err(Stop::Enough) }
-        });
-        match stop {
-            Ok(()) | Err(Stop::Enough) => Ok(outputs),
-            Err(stop) => Err(EvaluateError::of(stop)),
+        let done = match &self.0.fast {
+            Some(fast) if way == Way::Best && max > 0 => Walk::new(fast, cx).all(fast, input, &mut |output| {
+                outputs.push(output);
+                if outputs.len() < max { Ok(()) } else { Err(Stop::Enough) }
+            }),
+            _ => self.by_machine(input, cx, max, &mut outputs),
+        };
+        (outputs, done.err().map(EvaluateError::of))
+    }
+
+    fn by_machine<'c>(
+        &self,
+        input: &Value,
+        cx: &'c Context<'c>,
+        max: usize,
+        outputs: &mut Vec<Value>,
+    ) -> Result<(), Stop> {
+        let mut machine = Machine::new(&self.0.program, input.clone(), cx);
+        while outputs.len() < max
+            && let Some(output) = machine.next()?
+        {
+            outputs.push(output);
         }
+        Ok(())
+    }
+
+    /// Whether it goes the short way.
+    #[must_use]
+    pub fn is_fast(&self) -> bool {
+        self.0.fast.is_some()
     }
 
     /// Its source text.
@@ -197,16 +250,21 @@ impl Expression {
     /// Whether its form lets expect several outputs: worth a warning, for the first alone counts.
     #[must_use]
     pub fn may_give_several(&self) -> bool {
-        fn several(ast: &Ast) -> bool {
-            match ast {
-                Ast::Comma(..) | Ast::Iterate(_) | Ast::RecurseAll => true,
-                Ast::Pipe(a, b) => several(a) || several(b),
-                Ast::Index(a, _) | Ast::Try(a, _) => several(a),
-                Ast::If(_, a, b) => several(a) || b.as_deref().is_some_and(several),
-                Ast::Bind(_, _, body) | Ast::Define(_, body) => several(body),
-                _ => false,
-            }
-        }
-        several(&self.0.ast)
+        self.0.several
     }
+}
+
+fn may_give_several(tree: &Tree, root: Id) -> bool {
+    let mut open = vec![root];
+    while let Some(id) = open.pop() {
+        match tree.get(id) {
+            Ast::Comma(_) | Ast::Iterate(..) => return true,
+            Ast::Call(name, arguments, _) if name == "recurse" && arguments.is_empty() => return true,
+            Ast::Pipe(stages) => open.extend(stages),
+            Ast::Index(a, ..) | Ast::Try(a, _) | Ast::Bind(_, _, a) | Ast::Define(_, a) => open.push(*a),
+            Ast::If(_, a, b) => open.extend([Some(*a), *b].into_iter().flatten()),
+            _ => {}
+        }
+    }
+    false
 }

@@ -1,59 +1,102 @@
-//! Tokens to a syntax tree.
+//! Tokens to a syntax tree, by jq's grammar and precedence.
 
 use ecow::EcoString;
 
 use super::SyntaxError;
-use super::ast::{Ast, Format, Function, Operator, Part, Pattern};
+use super::arithmetic;
+use super::ast::{Assignment, Ast, Function, Id, Operator, Part, Pattern, Tree};
 use super::lexer::{Kind, Lexer, Piece, Token};
 use crate::value::Value;
 
-/// The deepest nesting of a program.
+/// The deepest nesting of a program's text.
 const NESTING_MAX: u32 = 200;
 
+/// Names that a function or a value can't have.
+const KEYWORDS: [&str; 19] = [
+    "as", "def", "module", "import", "include", "if", "then", "else", "elif", "reduce", "foreach", "end", "and", "or",
+    "try", "catch", "label", "break", "__loc__",
+];
+
 pub(super) struct Parser<'a> {
+    source: &'a str,
     tokens: Vec<Token>,
     at: usize,
-    depth: u32,
-    arguments: &'a [EcoString],
-    /// Local variables, functions as `name/arity`, and labels as `*name`, innermost last.
-    scope: Vec<EcoString>,
-    known: &'a dyn Fn(&str) -> bool,
+    nesting: u32,
+    tree: Tree,
 }
 
-type Parsed = Result<Ast, SyntaxError>;
+type Parsed<T = Id> = Result<T, SyntaxError>;
 
-fn boxed(ast: Ast) -> Box<Ast> {
-    Box::new(ast)
+/// What a binary operator makes, and how strongly it binds.
+enum Infix {
+    Alternative,
+    Assign(Assignment),
+    Or,
+    And,
+    Binary(Operator),
+}
+
+fn infix(kind: &Kind) -> Option<(Infix, u8)> {
+    use {Assignment as A, Operator as O};
+    Some(match kind {
+        Kind::Symbol(symbol) => match *symbol {
+            "//" => (Infix::Alternative, 1),
+            "=" => (Infix::Assign(A::Set), 2),
+            "|=" => (Infix::Assign(A::Update), 2),
+            "+=" => (Infix::Assign(A::Modify(O::Add)), 2),
+            "-=" => (Infix::Assign(A::Modify(O::Subtract)), 2),
+            "*=" => (Infix::Assign(A::Modify(O::Multiply)), 2),
+            "/=" => (Infix::Assign(A::Modify(O::Divide)), 2),
+            "%=" => (Infix::Assign(A::Modify(O::Modulo)), 2),
+            "//=" => (Infix::Assign(A::Default), 2),
+            "==" => (Infix::Binary(O::Equal), 5),
+            "!=" => (Infix::Binary(O::Unequal), 5),
+            "<" => (Infix::Binary(O::Less), 5),
+            "<=" => (Infix::Binary(O::LessOrEqual), 5),
+            ">" => (Infix::Binary(O::Greater), 5),
+            ">=" => (Infix::Binary(O::GreaterOrEqual), 5),
+            "+" => (Infix::Binary(O::Add), 6),
+            "-" => (Infix::Binary(O::Subtract), 6),
+            "*" => (Infix::Binary(O::Multiply), 7),
+            "/" => (Infix::Binary(O::Divide), 7),
+            "%" => (Infix::Binary(O::Modulo), 7),
+            _ => return None,
+        },
+        Kind::Name(name) if name == "or" => (Infix::Or, 3),
+        Kind::Name(name) if name == "and" => (Infix::And, 4),
+        _ => return None,
+    })
+}
+
+/// Assignments and comparisons stand alone: `1 < 2 < 3` is an error.
+const fn chains(strength: u8) -> bool {
+    !matches!(strength, 2 | 5)
 }
 
 impl<'a> Parser<'a> {
-    /// `arguments` are the runtime arguments; `known` says which `name/arity` are built in.
-    pub fn new(
-        source: &str,
-        arguments: &'a [EcoString],
-        known: &'a dyn Fn(&str) -> bool,
-    ) -> Result<Parser<'a>, SyntaxError> {
+    pub fn new(source: &'a str) -> Parsed<Parser<'a>> {
         let tokens = Lexer::new(source).tokens()?;
-        Ok(Parser { tokens, at: 0, depth: 0, arguments, scope: Vec::new(), known })
+        Ok(Parser { source, tokens, at: 0, nesting: 0, tree: Tree::default() })
     }
 
-    pub fn program(mut self) -> Parsed {
-        let ast = self.pipe()?;
+    /// A whole program.
+    pub fn program(mut self) -> Parsed<(Tree, Id)> {
+        let root = self.query(true)?;
         self.end()?;
-        Ok(ast)
+        Ok((self.tree, root))
     }
 
     /// Only definitions, as in the prelude.
-    pub fn definitions(mut self) -> Result<Vec<Function>, SyntaxError> {
+    pub fn definitions(mut self) -> Parsed<(Tree, Vec<Function>)> {
         let mut functions = Vec::new();
         while self.is_name("def") {
             functions.push(self.function()?);
         }
         self.end()?;
-        Ok(functions)
+        Ok((self.tree, functions))
     }
 
-    fn end(&self) -> Result<(), SyntaxError> {
+    fn end(&self) -> Parsed<()> {
         if self.peek().kind == Kind::End { Ok(()) } else { Err(self.unexpected("an operator or the end")) }
     }
 
@@ -87,11 +130,11 @@ impl<'a> Parser<'a> {
         found
     }
 
-    fn expect(&mut self, symbol: &str) -> Result<(), SyntaxError> {
+    fn expect(&mut self, symbol: &str) -> Parsed<()> {
         if self.take(symbol) { Ok(()) } else { Err(self.unexpected(&format!("`{symbol}`"))) }
     }
 
-    fn expect_name(&mut self, name: &str) -> Result<(), SyntaxError> {
+    fn expect_name(&mut self, name: &str) -> Parsed<()> {
         if self.take_name(name) { Ok(()) } else { Err(self.unexpected(&format!("`{name}`"))) }
     }
 
@@ -110,93 +153,123 @@ impl<'a> Parser<'a> {
         error_at(token, format!("expected {wanted}, found {found}"))
     }
 
-    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, SyntaxError>) -> Result<T, SyntaxError> {
-        self.depth += 1;
-        if self.depth > NESTING_MAX {
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        self.nesting += 1;
+        if self.nesting > NESTING_MAX {
             return Err(error_at(self.peek(), "the expression is nested too deep".into()));
         }
         let parsed = parse(self);
-        self.depth -= 1;
+        self.nesting -= 1;
         parsed
     }
 
-    /// `def`s, `as` bindings and labels reach to the end of the pipe.
-    fn pipe(&mut self) -> Parsed {
-        self.nested(|p| {
-            let mark = p.scope.len();
-            let parsed = p.pipe_inside();
-            p.scope.truncate(mark);
-            parsed
-        })
+    fn add(&mut self, ast: Ast) -> Parsed {
+        let place = self.peek().place();
+        self.tree.add(ast, place)
     }
 
-    fn pipe_inside(&mut self) -> Parsed {
-        if self.is_name("def") {
-            let function = self.function()?;
-            self.scope.push(signature(&function.name, function.parameters.len()));
-            let body = self.pipe()?;
-            return Ok(Ast::Define(Box::new(function), boxed(body)));
-        }
-        if self.take_name("label") {
-            let name = self.variable_name()?;
-            self.expect("|")?;
-            self.scope.push(EcoString::from(format!("*{name}")));
-            let body = self.pipe()?;
-            return Ok(Ast::Label(name, boxed(body)));
-        }
-        let left = self.comma()?;
-        if self.take("|") {
-            let right = self.pipe()?;
-            return Ok(Ast::Pipe(boxed(left), boxed(right)));
-        }
-        Ok(left)
+    /// Filters joined by `|` and `,`. `def`, `label` and `as` reach to its end. `top`: a program, which may be empty.
+    fn query(&mut self, top: bool) -> Parsed {
+        self.nested(|p| p.query_inside(top))
     }
 
-    fn function(&mut self) -> Result<Function, SyntaxError> {
+    fn query_inside(&mut self, top: bool) -> Parsed {
+        let (mut stages, mut outputs) = (Vec::new(), Vec::new());
+        loop {
+            let bound = match &self.peek().kind {
+                Kind::End if top && stages.is_empty() && outputs.is_empty() => return self.add(Ast::Identity),
+                Kind::Name(name) if name == "def" => Some(self.define(top)?),
+                Kind::Name(name) if name == "label" => Some(self.label()?),
+                _ => None,
+            };
+            let reaches_the_end = bound.is_some();
+            let (output, reaches_the_end) = match bound {
+                Some(output) => (output, reaches_the_end),
+                None => {
+                    let left = self.expression(0)?;
+                    if self.take_name("as") { (self.bind(left)?, true) } else { (left, false) }
+                }
+            };
+            outputs.push(output);
+            if !reaches_the_end && self.take(",") {
+                continue;
+            }
+            let stage = self.joined(&mut outputs, Ast::Comma)?;
+            stages.push(stage);
+            if reaches_the_end || !self.take("|") {
+                return self.joined(&mut stages, Ast::Pipe);
+            }
+        }
+    }
+
+    fn joined(&mut self, list: &mut Vec<Id>, join: fn(Vec<Id>) -> Ast) -> Parsed {
+        match list.as_slice() {
+            [only] => {
+                let only = *only;
+                list.clear();
+                Ok(only)
+            }
+            _ => self.add(join(std::mem::take(list))),
+        }
+    }
+
+    fn define(&mut self, top: bool) -> Parsed {
+        let function = self.function()?;
+        let rest = self.query(top)?;
+        self.add(Ast::Define(function, rest))
+    }
+
+    fn label(&mut self) -> Parsed {
+        self.at += 1;
+        let name = self.variable_name()?;
+        self.expect("|")?;
+        let body = self.query(false)?;
+        self.add(Ast::Label(name, body))
+    }
+
+    /// After `source as`.
+    fn bind(&mut self, source: Id) -> Parsed {
+        let patterns = self.patterns()?;
+        self.expect("|")?;
+        let body = self.query(false)?;
+        self.add(Ast::Bind(source, patterns, body))
+    }
+
+    fn function(&mut self) -> Parsed<Function> {
         self.expect_name("def")?;
         let name = match self.advance().kind {
-            Kind::Name(name) => name,
+            Kind::Name(name) if !KEYWORDS.contains(&name.as_str()) => name,
             _ => {
                 self.at -= 1;
                 return Err(self.unexpected("the name of a function"));
             }
         };
-        let mut parameters = Vec::new();
-        if self.take("(") {
-            loop {
-                match self.advance().kind {
-                    Kind::Name(name) => parameters.push(name),
-                    Kind::Variable(name) => parameters.push(EcoString::from(format!("${name}"))),
-                    _ => {
-                        self.at -= 1;
-                        return Err(self.unexpected("a parameter"));
-                    }
-                }
-                if !self.take(";") {
-                    break;
-                }
-            }
-            self.expect(")")?;
-        }
+        let parameters = if self.take("(") { self.parameters()? } else { Vec::new() };
         self.expect(":")?;
-        let mark = self.scope.len();
-        self.scope.push(signature(&name, parameters.len()));
-        for parameter in &parameters {
-            match parameter.strip_prefix('$') {
-                Some(value) => {
-                    self.scope.push(value.into());
-                    self.scope.push(signature(value, 0));
-                }
-                None => self.scope.push(signature(parameter, 0)),
-            }
-        }
-        let body = self.pipe()?;
-        self.scope.truncate(mark);
+        let body = self.query(false)?;
         self.expect(";")?;
         Ok(Function { name, parameters, body })
     }
 
-    fn variable_name(&mut self) -> Result<EcoString, SyntaxError> {
+    fn parameters(&mut self) -> Parsed<Vec<EcoString>> {
+        let mut parameters = Vec::new();
+        loop {
+            match self.advance().kind {
+                Kind::Name(name) => parameters.push(name),
+                Kind::Variable(name) => parameters.push(EcoString::from(format!("${name}"))),
+                _ => {
+                    self.at -= 1;
+                    return Err(self.unexpected("a parameter"));
+                }
+            }
+            if !self.take(";") {
+                self.expect(")")?;
+                return Ok(parameters);
+            }
+        }
+    }
+
+    fn variable_name(&mut self) -> Parsed<EcoString> {
         match self.advance().kind {
             Kind::Variable(name) => Ok(name),
             _ => {
@@ -206,137 +279,54 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn comma(&mut self) -> Parsed {
-        let mut left = self.alternative()?;
-        while self.take(",") {
-            let right = self.alternative()?;
-            left = Ast::Comma(boxed(left), boxed(right));
-        }
-        Ok(left)
+    /// Operands joined by operators that bind at least so strongly.
+    fn expression(&mut self, strength_min: u8) -> Parsed {
+        self.nested(|p| p.expression_inside(strength_min))
     }
 
-    /// `//` binds to the right, assignments don't chain; both are looser than `or`.
-    fn alternative(&mut self) -> Parsed {
-        self.nested(|p| {
-            let left = p.assignment()?;
-            if p.take("//") {
-                let right = p.alternative()?;
-                return Ok(Ast::Alternative(boxed(left), boxed(right)));
+    fn expression_inside(&mut self, strength_min: u8) -> Parsed {
+        let mut left = self.term()?;
+        let mut strength_max = u8::MAX;
+        while let Some((operator, strength)) = infix(&self.peek().kind) {
+            if strength < strength_min {
+                break;
             }
-            Ok(left)
-        })
-    }
-
-    fn assignment(&mut self) -> Parsed {
-        let left = self.or()?;
-        let operator = match &self.peek().kind {
-            Kind::Symbol("=") => None,
-            Kind::Symbol("|=") => None,
-            Kind::Symbol("+=") => Some(Operator::Add),
-            Kind::Symbol("-=") => Some(Operator::Subtract),
-            Kind::Symbol("*=") => Some(Operator::Multiply),
-            Kind::Symbol("/=") => Some(Operator::Divide),
-            Kind::Symbol("%=") => Some(Operator::Modulo),
-            Kind::Symbol("//=") => None,
-            _ => return Ok(left),
-        };
-        let symbol = self.advance().kind;
-        let right = self.or()?;
-        Ok(match symbol {
-            Kind::Symbol("=") => Ast::Assign(boxed(left), boxed(right)),
-            Kind::Symbol("|=") => Ast::Update(boxed(left), boxed(right)),
-            _ => Ast::Modify(operator, boxed(left), boxed(right)),
-        })
-    }
-
-    fn or(&mut self) -> Parsed {
-        let mut left = self.and()?;
-        while self.take_name("or") {
-            let right = self.and()?;
-            left = Ast::Or(boxed(left), boxed(right));
+            if strength > strength_max {
+                return Err(self.unexpected("something else: this operator does not chain"));
+            }
+            self.at += 1;
+            let right_binds_right = matches!(operator, Infix::Alternative);
+            let right = self.expression(if right_binds_right { strength } else { strength + 1 })?;
+            left = self.add(match operator {
+                Infix::Binary(operator) => self.computed(operator, left, right),
+                Infix::Alternative => Ast::Alternative(left, right),
+                Infix::Assign(assignment) => Ast::Assign(assignment, left, right),
+                Infix::Or => Ast::Or(left, right),
+                Infix::And => Ast::And(left, right),
+            })?;
+            strength_max = if chains(strength) { strength } else { strength - 1 };
         }
         Ok(left)
     }
 
-    fn and(&mut self) -> Parsed {
-        let mut left = self.comparison()?;
-        while self.take_name("and") {
-            let right = self.comparison()?;
-            left = Ast::And(boxed(left), boxed(right));
-        }
-        Ok(left)
-    }
-
-    fn comparison(&mut self) -> Parsed {
-        let left = self.sum()?;
-        let operator = match &self.peek().kind {
-            Kind::Symbol("==") => Operator::Equal,
-            Kind::Symbol("!=") => Operator::Unequal,
-            Kind::Symbol("<") => Operator::Less,
-            Kind::Symbol("<=") => Operator::LessOrEqual,
-            Kind::Symbol(">") => Operator::Greater,
-            Kind::Symbol(">=") => Operator::GreaterOrEqual,
-            _ => return Ok(left),
+    /// Numbers are computed here; what grows is built under a budget.
+    fn computed(&self, operator: Operator, left: Id, right: Id) -> Ast {
+        let folded = match (self.tree.get(left), self.tree.get(right)) {
+            (Ast::Literal(a), Ast::Literal(b)) => arithmetic::folded(operator, a, b),
+            _ => None,
         };
-        self.at += 1;
-        let right = self.sum()?;
-        Ok(Ast::Binary(operator, boxed(left), boxed(right)))
+        folded.map_or(Ast::Binary(operator, left, right), Ast::Literal)
     }
 
-    fn sum(&mut self) -> Parsed {
-        let mut left = self.product()?;
-        loop {
-            let operator = match &self.peek().kind {
-                Kind::Symbol("+") => Operator::Add,
-                Kind::Symbol("-") => Operator::Subtract,
-                _ => return Ok(left),
-            };
-            self.at += 1;
-            let right = self.product()?;
-            left = Ast::Binary(operator, boxed(left), boxed(right));
-        }
-    }
-
-    fn product(&mut self) -> Parsed {
-        let mut left = self.bound()?;
-        loop {
-            let operator = match &self.peek().kind {
-                Kind::Symbol("*") => Operator::Multiply,
-                Kind::Symbol("/") => Operator::Divide,
-                Kind::Symbol("%") => Operator::Modulo,
-                _ => return Ok(left),
-            };
-            self.at += 1;
-            let right = self.bound()?;
-            left = Ast::Binary(operator, boxed(left), boxed(right));
-        }
-    }
-
-    /// A postfix term, perhaps with `as $x | …` behind it.
-    fn bound(&mut self) -> Parsed {
-        if self.take("-") {
-            let operand = self.nested(Self::bound)?;
-            return Ok(Ast::Negate(boxed(operand)));
-        }
-        let term = self.postfix()?;
-        if !self.take_name("as") {
-            return Ok(term);
-        }
+    fn patterns(&mut self) -> Parsed<Vec<Pattern>> {
         let mut patterns = vec![self.pattern()?];
         while self.take("?//") {
             patterns.push(self.pattern()?);
         }
-        self.expect("|")?;
-        let mark = self.scope.len();
-        for pattern in &patterns {
-            pattern.variables(&mut self.scope);
-        }
-        let body = self.pipe()?;
-        self.scope.truncate(mark);
-        Ok(Ast::Bind(boxed(term), patterns, boxed(body)))
+        Ok(patterns)
     }
 
-    fn pattern(&mut self) -> Result<Pattern, SyntaxError> {
+    fn pattern(&mut self) -> Parsed<Pattern> {
         self.nested(|p| {
             if p.take("[") {
                 let mut items = vec![p.pattern()?];
@@ -349,132 +339,184 @@ impl<'a> Parser<'a> {
             if !p.take("{") {
                 return Ok(Pattern::Variable(p.variable_name()?));
             }
-            let mut members = Vec::new();
-            loop {
-                let (key, name) = match p.peek().kind.clone() {
-                    Kind::Variable(name) => {
-                        p.at += 1;
-                        (Ast::Literal(Value::String(name.clone())), Some(name))
-                    }
-                    Kind::Name(name) => {
-                        p.at += 1;
-                        (Ast::Literal(Value::String(name)), None)
-                    }
-                    Kind::Text(_) => (p.primary()?, None),
-                    Kind::Symbol("(") => (p.primary()?, None),
-                    _ => return Err(p.unexpected("a key")),
-                };
-                let inner = if p.take(":") { Some(p.pattern()?) } else { None };
-                if name.is_none() && inner.is_none() {
-                    return Err(p.unexpected("`:`"));
-                }
-                members.push((key, name, inner));
-                if !p.take(",") {
-                    break;
-                }
+            let mut members = vec![p.pattern_member()?];
+            while p.take(",") {
+                members.push(p.pattern_member()?);
             }
             p.expect("}")?;
             Ok(Pattern::Object(members))
         })
     }
 
-    fn postfix(&mut self) -> Parsed {
-        let mut term = self.primary()?;
+    fn pattern_member(&mut self) -> Parsed<(Id, Option<EcoString>, Option<Pattern>)> {
+        let (key, name) = match self.peek().kind.clone() {
+            Kind::Variable(name) => {
+                self.at += 1;
+                (self.add(Ast::Literal(Value::String(name.clone())))?, Some(name))
+            }
+            Kind::Name(name) => {
+                self.at += 1;
+                (self.add(Ast::Literal(Value::String(name)))?, None)
+            }
+            Kind::Text(_) | Kind::Format(_) => (self.key_text()?, None),
+            Kind::Symbol("(") => (self.key_filter()?, None),
+            _ => return Err(self.unexpected("a key")),
+        };
+        let pattern = if self.take(":") { Some(self.pattern()?) } else { None };
+        if name.is_none() && pattern.is_none() {
+            return Err(self.unexpected("`:`"));
+        }
+        Ok((key, name, pattern))
+    }
+
+    /// `"…"` or `@format "…"` as a key.
+    fn key_text(&mut self) -> Parsed {
+        let token = self.advance();
+        match (token.kind, self.peek().kind.clone()) {
+            (Kind::Text(pieces), _) => self.text("text".into(), &pieces),
+            (Kind::Format(format), Kind::Text(pieces)) => {
+                self.at += 1;
+                self.text(format, &pieces)
+            }
+            _ => Err(self.unexpected("a text")),
+        }
+    }
+
+    /// `(…)` as a key.
+    fn key_filter(&mut self) -> Parsed {
+        let token = self.advance();
+        let key = self.query(false)?;
+        self.expect(")")?;
+        match self.tree.get(key) {
+            Ast::Literal(value) if value.as_str().is_none() => {
+                let shown = super::errors::typed(value);
+                Err(error_at(&token, format!("Cannot use {shown} as object key")))
+            }
+            _ => Ok(key),
+        }
+    }
+
+    /// A value and what is behind it without a space: `.a`, `[…]`, `?`.
+    fn term(&mut self) -> Parsed {
+        let mut term = self.nested(Self::primary)?;
         loop {
-            match self.peek().kind.clone() {
+            term = match self.peek().kind.clone() {
                 Kind::Field(name) => {
                     self.at += 1;
-                    term = index(term, Ast::Literal(Value::String(name)));
+                    let key = self.add(Ast::Literal(Value::String(name)))?;
+                    self.index(term, key)?
                 }
                 Kind::Symbol(".") => {
                     self.at += 1;
                     match self.peek().kind {
-                        Kind::Text(_) => {
-                            let key = self.primary()?;
-                            term = index(term, key);
+                        Kind::Text(_) | Kind::Format(_) => {
+                            let key = self.key_text()?;
+                            self.index(term, key)?
                         }
-                        Kind::Symbol("[") => {}
+                        Kind::Symbol("[") => term,
                         _ => return Err(self.unexpected("a key")),
                     }
                 }
                 Kind::Symbol("[") => {
                     self.at += 1;
-                    term = self.bracket(term)?;
+                    self.bracket(term)?
                 }
                 Kind::Symbol("?") => {
                     self.at += 1;
-                    term = guarded(term);
+                    self.add(Ast::Try(term, None))?
+                }
+                // The lexer takes `?` and `//` for the `?//` of patterns.
+                Kind::Symbol("?//") => {
+                    let token = self.peek().clone();
+                    let behind = Token { kind: Kind::Symbol("//"), offset: token.offset + 1, len: 2 };
+                    self.tokens[self.at] = behind;
+                    self.add(Ast::Try(term, None))?
                 }
                 _ => return Ok(term),
-            }
+            };
         }
+    }
+
+    /// Whether a `?` follows, which belongs to the step before it.
+    fn is_optional(&mut self) -> bool {
+        self.take("?")
+    }
+
+    fn index(&mut self, term: Id, key: Id) -> Parsed {
+        let optional = self.is_optional();
+        self.add(Ast::Index(term, key, optional))
     }
 
     /// After the `[` behind a term.
-    fn bracket(&mut self, term: Ast) -> Parsed {
+    fn bracket(&mut self, term: Id) -> Parsed {
         if self.take("]") {
-            return Ok(Ast::Iterate(boxed(term)));
+            let optional = self.is_optional();
+            return self.add(Ast::Iterate(term, optional));
         }
         if self.take(":") {
-            let to = self.pipe()?;
+            let to = self.query(false)?;
             self.expect("]")?;
-            return Ok(Ast::Slice(boxed(term), None, Some(boxed(to))));
+            let optional = self.is_optional();
+            return self.add(Ast::Slice(term, None, Some(to), optional));
         }
-        let from = self.pipe()?;
+        let from = self.query(false)?;
         if self.take(":") {
-            let to = if self.is("]") { None } else { Some(boxed(self.pipe()?)) };
+            let to = if self.is("]") { None } else { Some(self.query(false)?) };
             self.expect("]")?;
-            return Ok(Ast::Slice(boxed(term), Some(boxed(from)), to));
+            let optional = self.is_optional();
+            return self.add(Ast::Slice(term, Some(from), to, optional));
         }
         self.expect("]")?;
-        Ok(index(term, from))
+        self.index(term, from)
     }
 
     fn primary(&mut self) -> Parsed {
-        self.nested(Self::primary_inside)
-    }
-
-    fn primary_inside(&mut self) -> Parsed {
         let token = self.advance();
         match &token.kind {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
-            Kind::Number(number, true) if number.abs() < 9.0e15 => Ok(Ast::Literal(Value::Int(*number as i64))),
-            Kind::Number(number, _) => Ok(Ast::Literal(Value::number(number.clamp(f64::MIN, f64::MAX)))),
-            Kind::Text(pieces) => self.text(Format::Text, pieces),
-            Kind::Format(name) => {
-                let format =
-                    format_named(name).ok_or_else(|| error_at(&token, format!("`@{name}` is not a format")))?;
-                match self.peek().kind.clone() {
-                    Kind::Text(pieces) => {
-                        self.at += 1;
-                        self.text(format, &pieces)
+            Kind::Number(number) => self.add(Ast::Literal(number.clone())),
+            Kind::Text(pieces) => self.text("text".into(), pieces),
+            Kind::Format(name) => match self.peek().kind.clone() {
+                Kind::Text(pieces) => {
+                    self.at += 1;
+                    self.text(name.clone(), &pieces)
+                }
+                _ => self.add(Ast::Format(name.clone())),
+            },
+            Kind::Field(name) => {
+                let whole = self.add(Ast::Identity)?;
+                let key = self.add(Ast::Literal(Value::String(name.clone())))?;
+                self.index(whole, key)
+            }
+            Kind::Variable(name) if name == "__loc__" => {
+                let location = self.location(&token);
+                self.add(Ast::Literal(location))
+            }
+            Kind::Variable(name) => self.add(Ast::Variable(name.clone(), token.place())),
+            Kind::Name(name) => self.named(&token, name),
+            Kind::Symbol("..") => self.add(Ast::Call("recurse".into(), Vec::new(), token.place())),
+            Kind::Symbol(".") => {
+                let whole = self.add(Ast::Identity)?;
+                match self.peek().kind {
+                    Kind::Text(_) | Kind::Format(_) => {
+                        let key = self.key_text()?;
+                        self.index(whole, key)
                     }
-                    _ => Ok(Ast::Format(format)),
+                    _ => Ok(whole),
                 }
             }
-            Kind::Field(name) => Ok(index(Ast::Identity, Ast::Literal(Value::String(name.clone())))),
-            Kind::Variable(name) => self.variable(&token, name),
-            Kind::Name(name) => self.named(&token, name),
-            Kind::Symbol("..") => Ok(Ast::RecurseAll),
-            Kind::Symbol(".") => match self.peek().kind {
-                Kind::Text(_) => {
-                    let key = self.primary()?;
-                    Ok(index(Ast::Identity, key))
-                }
-                _ => Ok(Ast::Identity),
-            },
+            Kind::Symbol("-") => {
+                let operand = self.nested(Self::term)?;
+                self.add(Ast::Negate(operand))
+            }
             Kind::Symbol("(") => {
-                let inner = self.pipe()?;
+                let inner = self.query(false)?;
                 self.expect(")")?;
                 Ok(inner)
             }
             Kind::Symbol("[") => {
-                if self.take("]") {
-                    return Ok(Ast::Array(None));
-                }
-                let inner = self.pipe()?;
+                let inner = if self.is("]") { None } else { Some(self.query(false)?) };
                 self.expect("]")?;
-                Ok(Ast::Array(Some(boxed(inner))))
+                self.add(Ast::Array(inner))
             }
             Kind::Symbol("{") => self.object(),
             _ => {
@@ -484,75 +526,44 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn variable(&self, token: &Token, name: &EcoString) -> Parsed {
-        if self.scope.contains(name) {
-            return Ok(Ast::Local(name.clone()));
-        }
-        if let Some(index) = self.arguments.iter().position(|own| own == name) {
-            return Ok(Ast::Argument(index));
-        }
-        if name == "__loc__" {
-            let file = ("file", Value::from("<top-level>"));
-            let members = [file, ("line", Value::Int(1))].into_iter().map(|(k, v)| (EcoString::from(k), v));
-            return Ok(Ast::Literal(Value::Object(members.collect())));
-        }
-        if name == "ENV" {
-            return Err(error_at(
-                token,
-                "`$ENV` is not to be had: expressions can't reach the process's environment".into(),
-            ));
-        }
-        let all = self.scope.iter().filter(|own| !own.contains(['/', '*'])).chain(self.arguments);
-        let known: Vec<String> = all.map(|own| format!("${own}")).collect();
-        Err(error_at(token, format!("`${name}` is not defined: here are {}", known.join(", "))))
+    fn location(&self, token: &Token) -> Value {
+        let line = 1 + self.source[..token.offset].bytes().filter(|byte| *byte == b'\n').count();
+        [("file", Value::from("<top-level>")), ("line", Value::from(line))].into_iter().collect()
     }
 
     fn named(&mut self, token: &Token, name: &EcoString) -> Parsed {
         match name.as_str() {
-            "if" => self.condition(),
+            "if" => self.nested(Self::condition),
             "try" => {
-                let body = self.postfix_without_try()?;
-                let handler = if self.take_name("catch") { Some(boxed(self.postfix_without_try()?)) } else { None };
-                Ok(Ast::Try(boxed(body), handler))
+                let body = self.nested(Self::term)?;
+                let handler = if self.take_name("catch") { Some(self.nested(Self::term)?) } else { None };
+                self.add(Ast::Try(body, handler))
             }
             "reduce" => {
-                let (source, pattern, mark) = self.fold_head()?;
-                let init = self.pipe()?;
+                let (source, patterns) = self.fold_head()?;
+                let init = self.query(false)?;
                 self.expect(";")?;
-                let update = self.pipe()?;
+                let update = self.query(false)?;
                 self.expect(")")?;
-                self.scope.truncate(mark);
-                Ok(Ast::Reduce(source, pattern, boxed(init), boxed(update)))
+                self.add(Ast::Reduce(source, patterns, init, update))
             }
             "foreach" => {
-                let (source, pattern, mark) = self.fold_head()?;
-                let init = self.pipe()?;
+                let (source, patterns) = self.fold_head()?;
+                let init = self.query(false)?;
                 self.expect(";")?;
-                let update = self.pipe()?;
-                let extract = if self.take(";") { Some(boxed(self.pipe()?)) } else { None };
+                let update = self.query(false)?;
+                let extract = if self.take(";") { Some(self.query(false)?) } else { None };
                 self.expect(")")?;
-                self.scope.truncate(mark);
-                Ok(Ast::Foreach(source, pattern, boxed(init), boxed(update), extract))
+                self.add(Ast::Foreach(source, patterns, init, update, extract))
             }
             "break" => {
                 let name = self.variable_name()?;
-                if !self.scope.contains(&EcoString::from(format!("*{name}"))) {
-                    return Err(error_at(token, format!("`break ${name}` is outside of `label ${name}`")));
-                }
-                Ok(Ast::Break(name))
+                self.add(Ast::Break(name, token.place()))
             }
-            "def" => {
-                self.at -= 1;
-                self.pipe()
-            }
-            "null" => Ok(Ast::Literal(Value::Null)),
-            "true" => Ok(Ast::Literal(Value::Bool(true))),
-            "false" => Ok(Ast::Literal(Value::Bool(false))),
-            "import" | "include" | "env" | "input" | "inputs" | "halt" | "halt_error" | "input_filename" | "getenv" => {
-                let message = format!("`{name}` is not to be had: expressions can't reach files or the process");
-                Err(error_at(token, message))
-            }
-            "then" | "elif" | "else" | "end" | "as" | "catch" | "and" | "or" | "__loc__" => {
+            "null" => self.add(Ast::Literal(Value::Null)),
+            "true" => self.add(Ast::Literal(Value::Bool(true))),
+            "false" => self.add(Ast::Literal(Value::Bool(false))),
+            keyword if KEYWORDS.contains(&keyword) => {
                 self.at -= 1;
                 Err(self.unexpected("a value"))
             }
@@ -560,59 +571,46 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn postfix_without_try(&mut self) -> Parsed {
-        self.nested(Self::postfix)
-    }
-
-    fn fold_head(&mut self) -> Result<(Box<Ast>, Pattern, usize), SyntaxError> {
-        let source = self.postfix()?;
+    fn fold_head(&mut self) -> Parsed<(Id, Vec<Pattern>)> {
+        let source = self.expression(0)?;
         self.expect_name("as")?;
-        let pattern = self.pattern()?;
+        let patterns = self.patterns()?;
         self.expect("(")?;
-        let mark = self.scope.len();
-        pattern.variables(&mut self.scope);
-        Ok((boxed(source), pattern, mark))
+        Ok((source, patterns))
     }
 
     fn condition(&mut self) -> Parsed {
-        let condition = self.pipe()?;
+        let condition = self.query(false)?;
         self.expect_name("then")?;
-        let then = self.pipe()?;
+        let then = self.query(false)?;
         let otherwise = if self.take_name("elif") {
-            Some(boxed(self.nested(Self::condition)?))
+            Some(self.nested(Self::condition)?)
         } else if self.take_name("else") {
-            let otherwise = self.pipe()?;
+            let otherwise = self.query(false)?;
             self.expect_name("end")?;
-            Some(boxed(otherwise))
+            Some(otherwise)
         } else {
             self.expect_name("end")?;
             None
         };
-        Ok(Ast::If(boxed(condition), boxed(then), otherwise))
+        self.add(Ast::If(condition, then, otherwise))
     }
 
     fn call(&mut self, token: &Token, name: &EcoString) -> Parsed {
         let mut arguments = Vec::new();
         if self.take("(") {
             loop {
-                arguments.push(self.pipe()?);
+                arguments.push(self.query(false)?);
                 if !self.take(";") {
                     break;
                 }
             }
             self.expect(")")?;
         }
-        let signature = signature(name, arguments.len());
-        if !self.scope.contains(&signature) && !(self.known)(&signature) {
-            return Err(error_at(
-                token,
-                format!("`{signature}` is not a function: jq has none of that name and number of arguments"),
-            ));
-        }
-        Ok(Ast::Call(name.clone(), arguments))
+        self.add(Ast::Call(name.clone(), arguments, token.place()))
     }
 
-    fn text(&mut self, format: Format, pieces: &[Piece]) -> Parsed {
+    fn text(&mut self, format: EcoString, pieces: &[Piece]) -> Parsed {
         let mut parts = Vec::new();
         for piece in pieces {
             match piece {
@@ -621,110 +619,83 @@ impl<'a> Parser<'a> {
                 Piece::Filter(tokens) => {
                     let outer = std::mem::replace(&mut self.tokens, tokens.clone());
                     let at = std::mem::take(&mut self.at);
-                    let filter = self.pipe().and_then(|filter| self.end().map(|()| filter));
+                    let filter = self.query(false).and_then(|filter| self.end().map(|()| filter));
                     self.tokens = outer;
                     self.at = at;
                     parts.push(Part::Filter(filter?));
                 }
             }
         }
-        Ok(match parts.as_slice() {
-            [] => Ast::Literal(Value::from("")),
-            [Part::Plain(text)] => Ast::Literal(Value::String(text.clone())),
-            _ => Ast::Text(format, parts),
-        })
+        match parts.as_slice() {
+            [] => self.add(Ast::Literal(Value::from(""))),
+            [Part::Plain(text)] => {
+                let text = Value::String(text.clone());
+                self.add(Ast::Literal(text))
+            }
+            _ => self.add(Ast::Text(format, parts)),
+        }
     }
 
     fn object(&mut self) -> Parsed {
         let mut members = Vec::new();
         while !self.take("}") {
-            let token = self.advance();
-            let (key, shorthand) = match &token.kind {
-                Kind::Name(name) => {
-                    let key = Ast::Literal(Value::String(name.clone()));
-                    (key.clone(), Some(index(Ast::Identity, key)))
-                }
-                Kind::Variable(name) => {
-                    let value = self.variable(&token, name)?;
-                    (Ast::Literal(Value::String(name.clone())), Some(value))
-                }
-                Kind::Number(..) => {
-                    self.at -= 1;
-                    (self.primary()?, None)
-                }
-                Kind::Text(_) | Kind::Format(_) => {
-                    self.at -= 1;
-                    let key = self.primary()?;
-                    (key.clone(), Some(index(Ast::Identity, key)))
-                }
-                Kind::Symbol("(") => {
-                    let key = self.pipe()?;
-                    self.expect(")")?;
-                    (key, None)
-                }
-                _ => {
-                    self.at -= 1;
-                    return Err(self.unexpected("a key"));
-                }
-            };
-            let value =
-                if self.take(":") { self.member()? } else { shorthand.ok_or_else(|| self.unexpected("`:`"))? };
-            members.push((key, value));
+            members.push(self.member()?);
             if !self.take(",") {
                 self.expect("}")?;
                 break;
             }
         }
-        Ok(Ast::Object(members))
+        self.add(Ast::Object(members))
     }
 
-    /// A member's value: alternatives joined by `|`, without commas.
-    fn member(&mut self) -> Parsed {
-        self.nested(|p| {
-            let left = p.alternative()?;
-            if p.take("|") {
-                let right = p.member()?;
-                return Ok(Ast::Pipe(boxed(left), boxed(right)));
+    fn member(&mut self) -> Parsed<(Id, Option<Id>)> {
+        let token = self.peek().clone();
+        let (key, shorthand) = match &token.kind {
+            Kind::Name(name) => {
+                self.at += 1;
+                (self.add(Ast::Literal(Value::String(name.clone())))?, None)
             }
-            Ok(left)
-        })
+            Kind::Variable(name) if name == "__loc__" => {
+                self.at += 1;
+                let location = self.location(&token);
+                let value = self.add(Ast::Literal(location))?;
+                return Ok((self.add(Ast::Literal(Value::from("__loc__")))?, Some(value)));
+            }
+            Kind::Variable(name) => {
+                self.at += 1;
+                let value = self.add(Ast::Variable(name.clone(), token.place()))?;
+                if self.take(":") {
+                    return Ok((value, Some(self.member_value()?)));
+                }
+                return Ok((self.add(Ast::Literal(Value::String(name.clone())))?, Some(value)));
+            }
+            Kind::Text(_) | Kind::Format(_) => (self.key_text()?, None),
+            Kind::Symbol("(") => (self.key_filter()?, Some("`:`")),
+            _ => return Err(self.unexpected("a key")),
+        };
+        if self.take(":") {
+            return Ok((key, Some(self.member_value()?)));
+        }
+        if let Some(wanted) = shorthand {
+            return Err(self.unexpected(wanted));
+        }
+        if !matches!(self.tree.get(key), Ast::Literal(_)) {
+            return Ok((key, None));
+        }
+        let whole = self.add(Ast::Identity)?;
+        Ok((key, Some(self.add(Ast::Index(whole, key, false))?)))
+    }
+
+    /// A member's value: filters joined by `|`, without commas.
+    fn member_value(&mut self) -> Parsed {
+        let mut stages = vec![self.expression(0)?];
+        while self.take("|") {
+            stages.push(self.expression(0)?);
+        }
+        self.joined(&mut stages, Ast::Pipe)
     }
 }
 
 fn error_at(token: &Token, message: String) -> SyntaxError {
     SyntaxError { message, offset: token.offset, len: token.len }
-}
-
-fn index(term: Ast, key: Ast) -> Ast {
-    Ast::Index(boxed(term), boxed(key))
-}
-
-/// `?`: guards the last step of a path alone.
-fn guarded(term: Ast) -> Ast {
-    let (before, step) = match term {
-        Ast::Index(before, key) if matches!(*key, Ast::Literal(_)) => (before, Ast::Index(boxed(Ast::Identity), key)),
-        Ast::Iterate(before) => (before, Ast::Iterate(boxed(Ast::Identity))),
-        other => return Ast::Try(boxed(other), None),
-    };
-    Ast::Pipe(before, boxed(Ast::Try(boxed(step), None)))
-}
-
-fn signature(name: &str, arity: usize) -> EcoString {
-    EcoString::from(format!("{name}/{arity}"))
-}
-
-fn format_named(name: &str) -> Option<Format> {
-    Some(match name {
-        "text" => Format::Text,
-        "json" => Format::Json,
-        "csv" => Format::Csv,
-        "tsv" => Format::Tsv,
-        "html" => Format::Html,
-        "uri" => Format::Uri,
-        "urid" => Format::Urid,
-        "sh" => Format::Sh,
-        "base64" => Format::Base64,
-        "base64d" => Format::Base64d,
-        _ => return None,
-    })
 }

@@ -3,43 +3,46 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::ast::Function;
-use super::{builtins, parser::Parser};
+use super::ast::{Function, Tree};
+use super::parser::Parser;
 
 const SOURCE: &str = include_str!("prelude.jq");
 
-static FUNCTIONS: LazyLock<HashMap<(String, usize), Function>> = LazyLock::new(|| {
-    let known = |signature: &str| builtins::is_native(signature) || is_named(signature);
-    let parsed = Parser::new(SOURCE, &[], &known).and_then(Parser::definitions);
-    // The text is part of the program and is parsed by a test.
-    let functions = parsed.unwrap_or_default();
-    functions.into_iter().map(|function| ((function.name.to_string(), function.parameters.len()), function)).collect()
-});
-
-/// Whether the text has a definition of that `name/arity`, without parsing it.
-fn is_named(signature: &str) -> bool {
-    let Some((name, arity)) = signature.rsplit_once('/') else { return false };
-    let head = if arity == "0" { format!("def {name}:") } else { format!("def {name}(") };
-    SOURCE.lines().filter(|line| line.starts_with(&head)).any(|line| {
-        let parameters = line.strip_prefix(&head).and_then(|rest| rest.split_once(')')).map(|(inside, _)| inside);
-        let count = if arity == "0" { 0 } else { parameters.map_or(0, |inside| inside.split(';').count()) };
-        count.to_string() == arity
-    })
+struct Prelude {
+    tree: Tree,
+    functions: HashMap<(String, usize), Function>,
 }
 
-/// The function of that name and number of parameters.
-pub(super) fn function(name: &str, arity: usize) -> Option<&'static Function> {
-    FUNCTIONS.get(&(name.to_owned(), arity))
+static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
+    // The text is part of the program and is parsed by a test.
+    let (tree, functions) = Parser::new(SOURCE).and_then(Parser::definitions).unwrap_or_default();
+    let key = |function: &Function| (function.name.to_string(), function.parameters.len());
+    Prelude { tree, functions: functions.into_iter().map(|function| (key(&function), function)).collect() }
+});
+
+/// The function of that name and number of parameters, and the tree that its body is in.
+pub(super) fn function(name: &str, arity: usize) -> Option<(&'static Tree, &'static Function)> {
+    let prelude = &*PRELUDE;
+    Some((&prelude.tree, prelude.functions.get(&(name.to_owned(), arity))?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expression::Expression;
 
     #[test]
-    fn every_definition_parses() {
-        let known = |signature: &str| builtins::is_native(signature) || is_named(signature);
-        let parsed = Parser::new(SOURCE, &[], &known).and_then(Parser::definitions).expect("the prelude parses");
-        assert_eq!(parsed.len(), SOURCE.lines().filter(|line| line.starts_with("def ")).count());
+    fn every_definition_parses_and_compiles() {
+        let (_, functions) = Parser::new(SOURCE).and_then(Parser::definitions).expect("the prelude parses");
+        assert_eq!(functions.len(), SOURCE.lines().filter(|line| line.starts_with("def ")).count());
+        for function in functions {
+            let arguments = vec!["."; function.parameters.len()].join("; ");
+            let call = if arguments.is_empty() {
+                function.name.to_string()
+            } else {
+                format!("{}({arguments})", function.name)
+            };
+            Expression::compile(&call, &[]).unwrap_or_else(|error| panic!("{call}: {error}"));
+        }
     }
 }

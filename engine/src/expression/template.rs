@@ -23,7 +23,7 @@ impl Template {
     ///
     /// # Errors
     /// What an expression threw, or the limit that it reached.
-    pub fn evaluate(&self, input: &Value, cx: &Context<'_>) -> Result<Value, EvaluateError> {
+    pub fn evaluate<'c>(&self, input: &Value, cx: &'c Context<'c>) -> Result<Value, EvaluateError> {
         match self {
             Template::Constant(value) => Ok(value.clone()),
             Template::Expression(expression) => expression.evaluate(input, cx),

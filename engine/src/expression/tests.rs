@@ -1,5 +1,6 @@
-//! The language as a table: program, input, outputs. Where jq's manual and the recorded jq disagree
-//! (see `docs/expressions.md`), the recorded one is followed.
+//! The language as a table: program, input, outputs.
+
+use std::borrow::Cow;
 
 use ecow::EcoString;
 
@@ -15,7 +16,7 @@ fn run(program: &str, input: &str) -> String {
     };
     let input = Value::parse(input.as_bytes(), &ParseLimits::default()).expect("JSON in a test");
     let limits = Limits::default();
-    let give = |_: usize| Value::from("ctx");
+    let give = |_: usize| Cow::Owned(Value::from("ctx"));
     let cx = Context { now: Timestamp::from_millis(1_795_000_000_000), limits: &limits, variables: &give };
     match expression.evaluate_all(&input, &cx, 1_000) {
         Ok(outputs) => outputs.iter().map(Value::to_json).collect::<Vec<_>>().join(" "),

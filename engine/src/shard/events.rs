@@ -1,5 +1,6 @@
 //! The way of an event: to the triggers of its own shard, to the gatherers and the listeners where they live.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -138,7 +139,7 @@ impl Shard {
             return Vec::new();
         }
         let envelope = envelope(event);
-        let cx = Context { now: step.now, limits: &self.settings.limits, variables: &|_| Value::Null };
+        let cx = Context { now: step.now, limits: &self.settings.limits, variables: &|_| Cow::Owned(Value::Null) };
         let value = |from: &Expression| {
             let value = text_of_value(&from.evaluate(&envelope, &cx).ok()?)?;
             Some(CorrelationValue { from: from.source().into(), value })

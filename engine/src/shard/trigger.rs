@@ -1,5 +1,7 @@
 //! Starting an execution by one event (`schedule.on` with `one`, or `any` without `until`).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use ecow::EcoString;
 
@@ -32,7 +34,7 @@ impl Surroundings<'_> {
             let mut correlations: Vec<(EcoString, Value)> = Vec::new();
             for correlation in &filter.correlate {
                 if let Some(expect) = &correlation.expect {
-                    let variables = |index: usize| self.variable(index, plan);
+                    let variables = |index: usize| Cow::Owned(self.variable(index, plan));
                     let cx = Context { now: self.now, limits: self.limits, variables: &variables };
                     correlations.push((correlation.key.clone(), expect.evaluate(&Value::Null, &cx).ok()?));
                 }
@@ -55,7 +57,7 @@ impl Surroundings<'_> {
     }
 
     fn evaluate(&self, expression: &Expression, value: &Value, plan: &Plan) -> Result<Value, WorkflowError> {
-        let variables = |index: usize| self.variable(index, plan);
+        let variables = |index: usize| Cow::Owned(self.variable(index, plan));
         let cx = Context { now: self.now, limits: self.limits, variables: &variables };
         let failed = |message| WorkflowError::standard(StandardError::Expression, message);
         expression.evaluate(value, &cx).map_err(|error| failed(error.message()))

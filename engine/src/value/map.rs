@@ -230,8 +230,22 @@ impl Map {
         members
     }
 
+    /// Whether nobody else holds the members.
+    #[must_use]
+    pub fn is_unique(&mut self) -> bool {
+        match &mut self.0 {
+            Store::Few(members) => members.is_unique(),
+            Store::Many(indexed) => Arc::get_mut(indexed).is_some(),
+        }
+    }
+
+    /// Whether both are the same members in memory.
+    pub(super) fn is_same(&self, other: &Map) -> bool {
+        std::ptr::eq(self.members().as_ptr(), other.members().as_ptr())
+    }
+
     /// Adds a member that is known to be new.
-    pub(super) fn push_new(&mut self, key: EcoString, value: Value) {
+    pub(crate) fn push_new(&mut self, key: EcoString, value: Value) {
         match &mut self.0 {
             Store::Few(members) if members.len() < SCAN_MAX => members.push((key, value)),
             _ => {

@@ -4,6 +4,7 @@
 //! parsed (up to the parser's limit), compared, written and dropped.
 
 mod bury;
+mod decimal;
 mod map;
 mod number;
 mod order;
@@ -16,14 +17,15 @@ use std::ops::Deref;
 use ecow::{EcoString, EcoVec};
 
 pub use bury::bury;
+pub use decimal::Decimal;
 pub use map::Map;
 pub use number::format_f64;
 pub use parse::{JsonError, ParseLimits};
 
 /// A JSON value. Cloning is a reference count; mutation copies on write.
 ///
-/// Whole numbers within 64 bits that stand in a document are kept exact (jq keeps every literal's digits); all other
-/// numbers are doubles, and arithmetic is done in doubles as in jq.
+/// Numbers keep the digits with which they were written until they are computed with, as in jq; what is computed is a
+/// double.
 #[derive(Clone, Debug, Default)]
 pub enum Value {
     /// `null`
@@ -33,8 +35,10 @@ pub enum Value {
     Bool(bool),
     /// A whole number within 64 bits.
     Int(i64),
-    /// Any other number.
+    /// Any other number that a double holds with its digits.
     Float(f64),
+    /// A number with more digits, or others: `1.50`, `100000000000000000000`.
+    Decimal(Decimal),
     /// Text.
     String(EcoString),
     /// A list.
@@ -68,6 +72,19 @@ impl Array {
     /// The elements for change, copied first when they are shared.
     pub fn make_mut(&mut self) -> &mut [Value] {
         self.0.make_mut()
+    }
+
+    /// Keeps the first `len` elements.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.0.len() {
+            self.0.truncate(len);
+        }
+    }
+
+    /// Whether nobody else holds the elements.
+    #[must_use]
+    pub fn is_unique(&mut self) -> bool {
+        self.0.is_unique()
     }
 
     /// Keeps the elements that pass.
@@ -175,7 +192,8 @@ impl Value {
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Value::Int(number) => Some(*number),
-            Value::Float(number) if number.fract() == 0.0 && number.abs() < 9.2e18 => Some(*number as i64),
+            Value::Float(number) => whole(*number),
+            Value::Decimal(number) => whole(number.to_f64()),
             _ => None,
         }
     }
@@ -188,10 +206,11 @@ impl Value {
 
     /// Its value as a double, if it is a number.
     #[must_use]
-    pub const fn as_f64(&self) -> Option<f64> {
+    pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Int(number) => Some(*number as f64),
             Value::Float(number) => Some(*number),
+            Value::Decimal(number) => Some(number.to_f64()),
             _ => None,
         }
     }
@@ -277,7 +296,7 @@ impl Value {
         match self {
             Value::Null => "null",
             Value::Bool(_) => "boolean",
-            Value::Int(_) | Value::Float(_) => "number",
+            Value::Int(_) | Value::Float(_) | Value::Decimal(_) => "number",
             Value::String(_) => "string",
             Value::Array(_) => "array",
             Value::Object(_) => "object",
@@ -293,6 +312,7 @@ impl Value {
             total += size_of::<Value>();
             match value {
                 Value::String(text) if text.len() > 15 => total += text.len() + 16,
+                Value::Decimal(number) if number.as_str().len() > 15 => total += number.as_str().len() + 16,
                 Value::Array(list) => open.extend(list.iter()),
                 Value::Object(map) => {
                     for (key, member) in map {
@@ -314,6 +334,10 @@ impl Value {
     pub fn size(&self) -> usize {
         self.size_up_to(usize::MAX)
     }
+}
+
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() < 9.2e18).then_some(number as i64)
 }
 
 macro_rules! value_from {

@@ -2,8 +2,8 @@
 
 use super::Value;
 
-/// Up to here every whole number is a double of its own.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+/// Up to here every whole number is a double of its own, and no other number rounds to it.
+const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
 
 /// Whole numbers that a double holds exactly as `Int`, others (and `-0`) as `Float`.
 pub(super) fn normalize(value: f64) -> Value {

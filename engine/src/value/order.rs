@@ -1,4 +1,4 @@
-//! jq's equality and total order: null < false < true < numbers < strings < arrays < objects.
+//! jq's equality and order: null < false < true < numbers < strings < arrays < objects.
 
 use std::cmp::Ordering;
 
@@ -10,8 +10,20 @@ impl PartialEq for super::Array {
     }
 }
 
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        self.equals_counted(other, &mut u64::MAX.clone()).unwrap_or(false)
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Map) -> bool {
+        self.len() == other.len() && Value::Object(self.clone()) == Value::Object(other.clone())
+    }
+}
+
 impl Value {
-    /// Orders as `sort` does. NaN is below all other numbers and equal to itself here, so that the order is total.
+    /// Orders as `sort` does. NaN is below all other numbers and equal to itself, so that the order is total.
     #[must_use]
     pub fn compare(&self, other: &Value) -> Ordering {
         self.compare_counted(other, &mut u64::MAX.clone()).unwrap_or(Ordering::Equal)
@@ -19,81 +31,133 @@ impl Value {
 
     /// The same, taking one from `steps` for each value looked at; `None` when they run out.
     pub fn compare_counted(&self, other: &Value, steps: &mut u64) -> Option<Ordering> {
-        if let Some(order) = compare_scalars(self, other) {
-            return Some(order);
-        }
+        order(self, other, Ordering::Equal, steps)
+    }
+
+    /// Orders as `<` does, where NaN is below NaN too. Takes from `steps` like [`compare_counted`](Self::compare_counted).
+    pub fn precedes_counted(&self, other: &Value, steps: &mut u64) -> Option<Ordering> {
+        order(self, other, Ordering::Less, steps)
+    }
+
+    /// Whether both are equal, taking one from `steps` for each value looked at; `None` when they run out.
+    pub fn equals_counted(&self, other: &Value, steps: &mut u64) -> Option<bool> {
         let mut open = Vec::new();
         let mut next = Some((self, other));
-        while let Some((a, b)) = next.or_else(|| step(&mut open)) {
-            next = None;
+        while let Some((a, b)) = next.take().or_else(|| pair(&mut open)) {
             *steps = steps.checked_sub(1)?;
-            let order = match (a, b) {
+            let equal = match (a, b) {
                 (Value::Array(a), Value::Array(b)) => {
-                    if !std::ptr::eq(a.as_ptr(), b.as_ptr()) || a.len() != b.len() {
-                        open.push(Pair::Arrays(a, b, 0));
+                    if a.len() == b.len() && !std::ptr::eq(a.as_ptr(), b.as_ptr()) {
+                        open.push(Open::Arrays(a, b, 0));
                     }
-                    continue;
+                    a.len() == b.len()
                 }
                 (Value::Object(a), Value::Object(b)) => {
-                    *steps = steps.checked_sub((a.len() + b.len()) as u64)?;
-                    open_objects(a, b, &mut open)
+                    if a.len() == b.len() && !a.is_same(b) {
+                        open.push(Open::Objects(a, b, 0));
+                    }
+                    a.len() == b.len()
                 }
-                _ => compare_scalars(a, b).unwrap_or(Ordering::Equal),
+                (Value::String(a), Value::String(b)) => a == b,
+                _ => compare_scalars(a, b, Ordering::Less) == Ordering::Equal,
             };
-            if order != Ordering::Equal {
-                return Some(order);
+            if !equal {
+                return Some(false);
             }
         }
-        Some(Ordering::Equal)
+        Some(true)
+    }
+
+    /// Whether both are one and the same value in memory, or small and alike.
+    #[must_use]
+    pub(crate) fn is_same(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+            (Value::Decimal(a), Value::Decimal(b)) => a.as_str() == b.as_str(),
+            (Value::String(a), Value::String(b)) => a.len() == b.len() && (a.as_ptr() == b.as_ptr() || a == b),
+            (Value::Array(a), Value::Array(b)) => a.len() == b.len() && std::ptr::eq(a.as_ptr(), b.as_ptr()),
+            (Value::Object(a), Value::Object(b)) => a.len() == b.len() && a.is_same(b),
+            _ => false,
+        }
     }
 }
 
-enum Pair<'a> {
+/// Two containers whose parts are being compared.
+enum Open<'a> {
     Arrays(&'a [Value], &'a [Value], usize),
+    Objects(&'a Map, &'a Map, usize),
     Members(Vec<(&'a Value, &'a Value)>, usize),
-}
-
-/// The next two values to compare.
-fn step<'a>(open: &mut Vec<Pair<'a>>) -> Option<(&'a Value, &'a Value)> {
-    loop {
-        match open.last_mut()? {
-            Pair::Arrays(a, b, at) => {
-                let place = *at;
-                *at += 1;
-                match (a.get(place), b.get(place)) {
-                    (Some(x), Some(y)) => return Some((x, y)),
-                    (None, None) => {
-                        open.pop();
-                    }
-                    (x, _) => {
-                        // One ended: the shorter is less. Two booleans carry that result.
-                        return Some(if x.is_none() { (&FALSE, &TRUE) } else { (&TRUE, &FALSE) });
-                    }
-                }
-            }
-            Pair::Members(pairs, at) => {
-                let place = *at;
-                *at += 1;
-                match pairs.get(place) {
-                    Some(pair) => return Some(*pair),
-                    None => {
-                        open.pop();
-                    }
-                }
-            }
-        }
-    }
 }
 
 static TRUE: Value = Value::Bool(true);
 static FALSE: Value = Value::Bool(false);
 
+/// The next two values to compare.
+fn pair<'a>(open: &mut Vec<Open<'a>>) -> Option<(&'a Value, &'a Value)> {
+    loop {
+        let found = match open.last_mut()? {
+            Open::Arrays(a, b, at) => {
+                *at += 1;
+                match (a.get(*at - 1), b.get(*at - 1)) {
+                    (Some(x), Some(y)) => Some((x, y)),
+                    (None, None) => None,
+                    // One ended: the shorter is less. Two booleans carry that result.
+                    (None, Some(_)) => Some((&FALSE, &TRUE)),
+                    (Some(_), None) => Some((&TRUE, &FALSE)),
+                }
+            }
+            Open::Objects(a, b, at) => {
+                *at += 1;
+                // A key that is missing on one side makes the objects unequal, whatever its value.
+                a.at(*at - 1).map(|(key, x)| b.get(key).map_or((&TRUE, &FALSE), |y| (x, y)))
+            }
+            Open::Members(pairs, at) => {
+                *at += 1;
+                pairs.get(*at - 1).copied()
+            }
+        };
+        match found {
+            Some(pair) => return Some(pair),
+            None => _ = open.pop(),
+        }
+    }
+}
+
+fn order(a: &Value, b: &Value, nan: Ordering, steps: &mut u64) -> Option<Ordering> {
+    let mut open = Vec::new();
+    let mut next = Some((a, b));
+    while let Some((a, b)) = next.take().or_else(|| pair(&mut open)) {
+        *steps = steps.checked_sub(1)?;
+        let order = match (a, b) {
+            (Value::Array(a), Value::Array(b)) => {
+                let shared = std::ptr::eq(a.as_ptr(), b.as_ptr()) && a.len() == b.len();
+                if !shared || nan == Ordering::Less {
+                    open.push(Open::Arrays(a, b, 0));
+                }
+                Ordering::Equal
+            }
+            (Value::Object(a), Value::Object(b)) => {
+                *steps = steps.checked_sub((a.len() + b.len()) as u64)?;
+                open_objects(a, b, &mut open)
+            }
+            _ => compare_scalars(a, b, nan),
+        };
+        if order != Ordering::Equal {
+            return Some(order);
+        }
+    }
+    Some(Ordering::Equal)
+}
+
 /// Objects compare by their sorted keys first, then by the values in that order.
-fn open_objects<'a>(a: &'a Map, b: &'a Map, open: &mut Vec<Pair<'a>>) -> Ordering {
+fn open_objects<'a>(a: &'a Map, b: &'a Map, open: &mut Vec<Open<'a>>) -> Ordering {
     let (a, b) = (a.sorted(), b.sorted());
-    let order = a.iter().map(|(key, _)| key).cmp(b.iter().map(|(key, _)| key));
+    let order = a.iter().map(|(key, _)| key.as_str()).cmp(b.iter().map(|(key, _)| key.as_str()));
     if order == Ordering::Equal {
-        open.push(Pair::Members(a.into_iter().zip(b).map(|((_, x), (_, y))| (x, y)).collect(), 0));
+        open.push(Open::Members(a.into_iter().zip(b).map(|((_, x), (_, y))| (x, y)).collect(), 0));
     }
     order
 }
@@ -103,53 +167,29 @@ const fn rank(value: &Value) -> u8 {
         Value::Null => 0,
         Value::Bool(false) => 1,
         Value::Bool(true) => 2,
-        Value::Int(_) | Value::Float(_) => 3,
+        Value::Int(_) | Value::Float(_) | Value::Decimal(_) => 3,
         Value::String(_) => 4,
         Value::Array(_) => 5,
         Value::Object(_) => 6,
     }
 }
 
-/// `None` for two arrays or two objects.
-fn compare_scalars(a: &Value, b: &Value) -> Option<Ordering> {
+/// Not for two arrays or two objects. `nan` is the order of two NaN.
+#[inline]
+fn compare_scalars(a: &Value, b: &Value, nan: Ordering) -> Ordering {
     match (a, b) {
-        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
-        (Value::Int(a), Value::Float(b)) => Some(compare_mixed(*a, *b)),
-        (Value::Float(a), Value::Int(b)) => Some(compare_mixed(*b, *a).reverse()),
-        (Value::Float(a), Value::Float(b)) => Some(a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))),
-        (Value::String(a), Value::String(b)) => Some(a.as_str().cmp(b.as_str())),
-        (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => None,
-        _ => Some(rank(a).cmp(&rank(b))),
-    }
-}
-
-fn compare_mixed(a: i64, b: f64) -> Ordering {
-    if b.is_nan() {
-        return Ordering::Greater;
-    }
-    // Beyond ±2^63 the sign decides; within, the whole part is exact in 64 bits.
-    if b >= 9_223_372_036_854_775_808.0 {
-        return Ordering::Less;
-    }
-    if b < -9_223_372_036_854_775_808.0 {
-        return Ordering::Greater;
-    }
-    let whole = b.trunc();
-    a.cmp(&(whole as i64)).then_with(|| 0.0_f64.partial_cmp(&(b - whole)).unwrap_or(Ordering::Equal))
-}
-
-impl PartialEq for Value {
-    fn eq(&self, other: &Value) -> bool {
-        if let (Value::Float(a), Value::Float(b)) = (self, other) {
-            return a == b;
-        }
-        self.compare(other) == Ordering::Equal
-    }
-}
-
-impl PartialEq for Map {
-    fn eq(&self, other: &Map) -> bool {
-        self.len() == other.len()
-            && Value::Object(self.clone()).compare(&Value::Object(other.clone())) == Ordering::Equal
+        (Value::Int(a), Value::Int(b)) => a.cmp(b),
+        (Value::String(a), Value::String(b)) => a.as_bytes().cmp(b.as_bytes()),
+        (Value::Decimal(a), Value::Decimal(b)) => a.compare(b.as_str()),
+        (Value::Decimal(a), Value::Int(b)) => a.compare(&b.to_string()),
+        (Value::Int(a), Value::Decimal(b)) => b.compare(&a.to_string()).reverse(),
+        _ => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => a.partial_cmp(&b).unwrap_or(match (a.is_nan(), b.is_nan()) {
+                (true, true) => nan,
+                (true, false) => Ordering::Less,
+                _ => Ordering::Greater,
+            }),
+            _ => rank(a).cmp(&rank(b)),
+        },
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ecow::EcoString;
 
-use super::{Array, Map, Value};
+use super::{Array, Decimal, Map, Value};
 
 /// What a document may be at most.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +85,13 @@ impl JsonError {
             message,
         }
     }
+}
+
+/// A fraction without an exponent, at least 1 or with its first digit soon behind the point.
+fn is_plain(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let small = digits.starts_with("0.00") || (digits.starts_with('0') && digits.ends_with('0'));
+    !small && !digits.contains(['e', 'E'])
 }
 
 impl Parser<'_> {
@@ -259,8 +266,15 @@ impl Parser<'_> {
         if is_whole && fits && (whole != 0 || !negative) {
             return Ok(Value::Int(if negative { -whole } else { whole }));
         }
-        let double: f64 = self.text[start..self.at].parse().map_err(|_| String::from("not a number"))?;
-        Ok(Value::number(double))
+        let text = &self.text[start..self.at];
+        // Fifteen digits with a last one that is not 0 are what the double prints as again; with a last 0 they are kept.
+        if !is_whole && text.len() <= 16 && is_plain(text) {
+            if text.ends_with('0') {
+                return Ok(Value::Decimal(Decimal::plain(text)));
+            }
+            return text.parse().map(Value::number).map_err(|_| String::from("not a number"));
+        }
+        Value::from_literal(text).ok_or_else(|| String::from("not a number"))
     }
 
     fn digits(&mut self) -> Result<(), String> {

@@ -16,6 +16,7 @@ impl Serialize for Value {
             Value::Bool(truth) => serializer.serialize_bool(*truth),
             Value::Int(number) => serializer.serialize_i64(*number),
             Value::Float(number) if number.is_nan() => serializer.serialize_unit(),
+            Value::Decimal(number) => serializer.serialize_f64(number.to_f64().clamp(f64::MIN, f64::MAX)),
             Value::Float(number) => serializer.serialize_f64(number.clamp(f64::MIN, f64::MAX)),
             Value::String(text) => serializer.serialize_str(text),
             Value::Array(list) => {
@@ -138,6 +139,7 @@ impl From<&Value> for serde_json::Value {
             Value::Null => serde_json::Value::Null,
             Value::Bool(truth) => serde_json::Value::Bool(*truth),
             Value::Int(number) => (*number).into(),
+            Value::Decimal(number) => serde_json::Value::from(number.to_f64().clamp(f64::MIN, f64::MAX)),
             Value::Float(number) => serde_json::Number::from_f64(number.clamp(f64::MIN, f64::MAX)).into(),
             Value::String(text) => text.as_str().into(),
             Value::Array(list) => list.iter().map(serde_json::Value::from).collect(),

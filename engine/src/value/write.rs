@@ -46,6 +46,7 @@ impl Value {
                 Value::Bool(false) => out.extend_from_slice(b"false"),
                 Value::Int(number) => format_i64(*number, out),
                 Value::Float(number) => format_f64(*number, out),
+                Value::Decimal(number) => out.extend_from_slice(number.as_str().as_bytes()),
                 Value::String(text) => write_string(text, out),
                 Value::Array(list) if list.is_empty() => out.extend_from_slice(b"[]"),
                 Value::Object(map) if map.is_empty() => out.extend_from_slice(b"{}"),

@@ -1,0 +1,626 @@
+//! A pattern to a tree.
+
+use ecow::EcoString;
+
+use super::Options;
+use super::class::{self, Class};
+
+/// Groups within each other.
+const DEPTH_MAX: usize = 60;
+
+/// The highest number of a repetition.
+const REPEAT_MAX: u32 = 100_000;
+
+#[derive(Clone, Debug)]
+pub enum Node {
+    Empty,
+    Char(char, bool),
+    /// `.`; true: line ends too.
+    Any(bool),
+    Class(Class),
+    Assert(Assert),
+    Concat(Vec<Node>),
+    Alternate(Vec<Node>),
+    Repeat(Box<Node>, u32, Option<u32>, Greed),
+    /// A group that keeps what it matched.
+    Capture(usize, Box<Node>),
+    Look(Box<Node>, Look),
+    Atomic(Box<Node>),
+    /// What one of the groups matched, the last of them first.
+    Back(Vec<usize>, bool),
+    Call(usize),
+    If(usize, Box<Node>, Box<Node>),
+    /// The match begins here.
+    Keep,
+    /// `\X`, roughly: a character and the marks on it. `\R`: a line end.
+    Cluster,
+    LineEnd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greed {
+    Greedy,
+    Lazy,
+    Possessive,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub behind: bool,
+    pub negative: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assert {
+    TextStart,
+    TextEnd,
+    /// At the end, or before a line end that is last.
+    LastLineEnd,
+    LineStart,
+    LineEnd,
+    Word,
+    NotWord,
+    SearchStart,
+}
+
+/// A whole pattern.
+pub struct Parsed {
+    pub root: Node,
+    pub names: Vec<Option<EcoString>>,
+    /// The nodes of the groups that are called.
+    pub groups: Vec<Option<Node>>,
+}
+
+type Read<T = Node> = Result<T, String>;
+
+struct Parser<'a> {
+    rest: &'a str,
+    options: Options,
+    names: Vec<Option<EcoString>>,
+    groups: Vec<Option<Node>>,
+    /// Groups that may be referred to: how many there are in the whole pattern, and their names.
+    count: usize,
+    all_names: Vec<(EcoString, usize)>,
+    depth: usize,
+}
+
+fn wrong<T>(message: &str) -> Read<T> {
+    Err(message.to_owned())
+}
+
+pub fn parse(pattern: &str, options: Options) -> Read<Parsed> {
+    // Twice: a reference may stand before its group.
+    let mut first = Parser::new(pattern, options, usize::MAX, Vec::new());
+    first.whole()?;
+    let named = first.names.iter().enumerate().filter_map(|(at, name)| Some((name.clone()?, at + 1))).collect();
+    let count = first.names.len();
+    let mut second = Parser::new(pattern, options, count, named);
+    let root = second.whole()?;
+    Ok(Parsed { root, names: second.names, groups: second.groups })
+}
+
+impl<'a> Parser<'a> {
+    fn new(rest: &'a str, options: Options, count: usize, all_names: Vec<(EcoString, usize)>) -> Parser<'a> {
+        Parser { rest, options, names: Vec::new(), groups: Vec::new(), count, all_names, depth: 0 }
+    }
+
+    /// Whether the groups are only being counted.
+    const fn counts(&self) -> bool {
+        self.count == usize::MAX
+    }
+
+    fn whole(&mut self) -> Read {
+        let root = self.alternatives()?;
+        if self.rest.is_empty() { Ok(root) } else { wrong("unmatched close parenthesis") }
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.rest = &self.rest[c.len_utf8()..];
+        Some(c)
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        match self.rest.strip_prefix(text) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn alternatives(&mut self) -> Read {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return wrong("too deep nest level");
+        }
+        // An option such as `(?i)` holds up to the end of the group.
+        let options = self.options;
+        let mut branches = vec![self.sequence()?];
+        while self.take("|") {
+            branches.push(self.sequence()?);
+        }
+        self.options = options;
+        self.depth -= 1;
+        Ok(if branches.len() == 1 { branches.remove(0) } else { Node::Alternate(branches) })
+    }
+
+    fn sequence(&mut self) -> Read {
+        let mut nodes = Vec::new();
+        loop {
+            self.skip();
+            match self.peek() {
+                None | Some('|' | ')') => break,
+                Some(_) => {}
+            }
+            let quantified = nodes.len();
+            self.item(&mut nodes)?;
+            self.quantifiers(&mut nodes, quantified)?;
+        }
+        Ok(match nodes.len() {
+            0 => Node::Empty,
+            1 => nodes.remove(0),
+            _ => Node::Concat(nodes),
+        })
+    }
+
+    /// In an extended pattern: space and comments.
+    fn skip(&mut self) {
+        loop {
+            if self.rest.starts_with("(?#") {
+                let end = self.rest.find(')').map_or(self.rest.len(), |at| at + 1);
+                self.rest = &self.rest[end..];
+            } else if self.options.extended && self.rest.starts_with('#') {
+                let end = self.rest.find('\n').map_or(self.rest.len(), |at| at + 1);
+                self.rest = &self.rest[end..];
+            } else if self.options.extended && self.rest.starts_with([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']) {
+                self.rest = &self.rest[1..];
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn char(&self, c: char) -> Node {
+        Node::Char(c, self.options.ignore_case)
+    }
+
+    fn item(&mut self, nodes: &mut Vec<Node>) -> Read<()> {
+        let Some(c) = self.next() else { return Ok(()) };
+        let node = match c {
+            '.' => Node::Any(self.options.dot_all),
+            '^' if self.options.lines => Node::Assert(Assert::LineStart),
+            '^' => Node::Assert(Assert::TextStart),
+            '$' if self.options.lines => Node::Assert(Assert::LineEnd),
+            '$' => Node::Assert(Assert::LastLineEnd),
+            '[' => {
+                let mut set = self.set()?;
+                set.sort();
+                Node::Class(set)
+            }
+            '(' => match self.group()? {
+                Some(node) => node,
+                None => return Ok(()),
+            },
+            '*' | '+' | '?' => return wrong("target of repeat operator is not specified"),
+            '\\' => {
+                if self.take("Q") {
+                    let (text, rest) = self.rest.split_once("\\E").unwrap_or((self.rest, ""));
+                    self.rest = rest;
+                    nodes.extend(text.chars().map(|c| self.char(c)));
+                    return Ok(());
+                }
+                self.escape()?
+            }
+            c => self.char(c),
+        };
+        nodes.push(node);
+        Ok(())
+    }
+
+    fn quantifiers(&mut self, nodes: &mut Vec<Node>, from: usize) -> Read<()> {
+        loop {
+            self.skip();
+            let (min, max, interval) = match self.peek() {
+                Some('*') => (0, None, false),
+                Some('+') => (1, None, false),
+                Some('?') => (0, Some(1), false),
+                Some('{') => match self.interval()? {
+                    Some((min, max)) => (min, max, true),
+                    None => return Ok(()),
+                },
+                _ => return Ok(()),
+            };
+            if !interval {
+                self.next();
+            }
+            if nodes.len() == from {
+                return wrong("target of repeat operator is not specified");
+            }
+            let greed = if self.take("?") {
+                Greed::Lazy
+            } else if self.take("+") {
+                Greed::Possessive
+            } else {
+                Greed::Greedy
+            };
+            if let Some(node) = nodes.pop() {
+                if matches!(node, Node::Assert(_)) && min == 0 {
+                    nodes.push(Node::Repeat(Box::new(node), 0, Some(1), greed));
+                } else {
+                    nodes.push(Node::Repeat(Box::new(node), min, max, greed));
+                }
+            }
+        }
+    }
+
+    /// `{n}`, `{n,}`, `{n,m}`; anything else stands for itself.
+    fn interval(&mut self) -> Read<Option<(u32, Option<u32>)>> {
+        let Some((inside, rest)) = self.rest[1..].split_once('}') else { return Ok(None) };
+        let (min, max) = inside.split_once(',').unwrap_or((inside, inside));
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse::<u32>().unwrap_or(u32::MAX))
+        };
+        let (Some(min), max) = (number(min), if max.is_empty() { Some(None) } else { number(max).map(Some) }) else {
+            return Ok(None);
+        };
+        let Some(max) = max else { return Ok(None) };
+        if min > REPEAT_MAX || max.is_some_and(|max| max > REPEAT_MAX) {
+            return wrong("too big number");
+        }
+        if max.is_some_and(|max| max < min) {
+            return wrong("upper is smaller than lower in repeat range");
+        }
+        self.rest = rest;
+        Ok(Some((min, max)))
+    }
+
+    /// After a `(`. `None`: an option for what follows.
+    fn group(&mut self) -> Read<Option<Node>> {
+        if !self.take("?") {
+            let number = self.open(None);
+            return self.capture(number).map(Some);
+        }
+        let look = |behind, negative| Look { behind, negative };
+        let looked =
+            [("=", look(false, false)), ("!", look(false, true)), ("<=", look(true, false)), ("<!", look(true, true))];
+        for (sign, look) in looked {
+            if self.take(sign) {
+                return Ok(Some(Node::Look(Box::new(self.inside()?), look)));
+            }
+        }
+        if self.take(":") {
+            return self.inside().map(Some);
+        }
+        if self.take(">") {
+            return Ok(Some(Node::Atomic(Box::new(self.inside()?))));
+        }
+        if self.take("<") {
+            let name = self.name('>')?;
+            let number = self.open(Some(name));
+            return self.capture(number).map(Some);
+        }
+        if self.take("'") {
+            let name = self.name('\'')?;
+            let number = self.open(Some(name));
+            return self.capture(number).map(Some);
+        }
+        if self.take("(") {
+            return self.conditional().map(Some);
+        }
+        self.set_options()
+    }
+
+    fn open(&mut self, name: Option<EcoString>) -> usize {
+        self.names.push(name);
+        self.groups.push(None);
+        self.names.len()
+    }
+
+    fn capture(&mut self, number: usize) -> Read {
+        let inside = self.inside()?;
+        self.groups[number - 1] = Some(inside.clone());
+        Ok(Node::Capture(number, Box::new(inside)))
+    }
+
+    fn inside(&mut self) -> Read {
+        let node = self.alternatives()?;
+        if self.take(")") { Ok(node) } else { wrong("end pattern with unmatched parenthesis") }
+    }
+
+    fn name(&mut self, close: char) -> Read<EcoString> {
+        let (name, rest) = self.rest.split_once(close).unwrap_or((self.rest, ""));
+        let closed = name.len() < self.rest.len();
+        let starts = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        if !closed || !starts || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+            return Err(if name.is_empty() && closed {
+                "group name is empty".to_owned()
+            } else {
+                format!("invalid group name <{name}>")
+            });
+        }
+        self.rest = rest;
+        Ok(name.into())
+    }
+
+    fn conditional(&mut self) -> Read {
+        let Some((condition, rest)) = self.rest.split_once(')') else {
+            return wrong("end pattern with unmatched parenthesis");
+        };
+        let plain = condition.trim_matches(['<', '>', '\'']);
+        let number = if self.counts() { Some(1) } else { plain.parse().ok().or_else(|| self.numbers(plain).pop()) };
+        let Some(number) = number.filter(|number| *number <= self.count) else {
+            return wrong("invalid backref number/name");
+        };
+        self.rest = rest;
+        let mut branches = match self.inside()? {
+            Node::Alternate(branches) => branches,
+            node => vec![node],
+        };
+        if branches.len() > 2 {
+            return wrong("invalid if-else syntax");
+        }
+        let otherwise = if branches.len() == 2 { branches.remove(1) } else { Node::Empty };
+        Ok(Node::If(number, Box::new(branches.remove(0)), Box::new(otherwise)))
+    }
+
+    /// `(?i)` and `(?i:…)`.
+    fn set_options(&mut self) -> Read<Option<Node>> {
+        let before = self.options;
+        let mut on = true;
+        loop {
+            match self.next() {
+                Some('-') => on = false,
+                Some('i') => self.options.ignore_case = on,
+                Some('x') => self.options.extended = on,
+                Some('s') => self.options.dot_all = on,
+                Some('m') => self.options.lines = on,
+                Some(')') => return Ok(None),
+                Some(':') => {
+                    let inside = self.inside()?;
+                    self.options = before;
+                    return Ok(Some(inside));
+                }
+                Some(_) => return wrong("undefined group option"),
+                None => return wrong("end pattern in group"),
+            }
+        }
+    }
+
+    fn numbers(&self, name: &str) -> Vec<usize> {
+        self.all_names.iter().filter(|(own, _)| own == name).map(|(_, number)| *number).collect()
+    }
+
+    fn escape(&mut self) -> Read {
+        let Some(c) = self.next() else { return wrong("end pattern at escape") };
+        Ok(match c {
+            'A' => Node::Assert(Assert::TextStart),
+            'Z' => Node::Assert(Assert::LastLineEnd),
+            'z' => Node::Assert(Assert::TextEnd),
+            'G' => Node::Assert(Assert::SearchStart),
+            'b' => Node::Assert(Assert::Word),
+            'B' => Node::Assert(Assert::NotWord),
+            'K' => Node::Keep,
+            'R' => Node::LineEnd,
+            'X' => Node::Cluster,
+            'N' => Node::Any(false),
+            'O' => Node::Any(true),
+            'k' if self.rest.starts_with(['<', '\'']) => {
+                let text = self.reference()?;
+                if self.counts() {
+                    return Ok(Node::Empty);
+                }
+                let numbers = match self.relative(&text) {
+                    Some(number) => vec![number],
+                    None => self.numbers(&text),
+                };
+                if numbers.is_empty() {
+                    return Err(format!("undefined name <{text}> reference"));
+                }
+                Node::Back(numbers, self.options.ignore_case)
+            }
+            'g' if self.rest.starts_with(['<', '\'']) => {
+                let text = self.reference()?;
+                if self.counts() {
+                    return Ok(Node::Empty);
+                }
+                let number = self.relative(&text).or_else(|| self.numbers(&text).pop());
+                let number = number.or_else(|| (text == "0").then_some(0));
+                match number {
+                    Some(number) => Node::Call(number),
+                    None => return Err(format!("undefined name <{text}> reference")),
+                }
+            }
+            '1'..='9' => return self.numbered(c),
+            _ => match self.escaped_class(c)? {
+                Some(mut class) => {
+                    class.sort();
+                    Node::Class(class)
+                }
+                None => {
+                    let c = self.escaped_char(c)?;
+                    self.char(c)
+                }
+            },
+        })
+    }
+
+    /// What stands in `<…>` or `'…'`.
+    fn reference(&mut self) -> Read<String> {
+        let close = if self.next() == Some('<') { '>' } else { '\'' };
+        let Some((text, rest)) = self.rest.split_once(close) else { return wrong("invalid group name <>") };
+        self.rest = rest;
+        Ok(text.to_owned())
+    }
+
+    /// A group by number, also counted backwards.
+    fn relative(&self, text: &str) -> Option<usize> {
+        let number: i64 = text.parse().ok()?;
+        let number = if number < 0 { self.names.len() as i64 + 1 + number } else { number };
+        usize::try_from(number).ok().filter(|number| (1..=self.count).contains(number))
+    }
+
+    /// `\1` refers back; a number that no group has is octal.
+    fn numbered(&mut self, first: char) -> Read {
+        let more = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let text = format!("{first}{}", &self.rest[..more]);
+        let number: usize = text.parse().unwrap_or(usize::MAX);
+        if !self.counts() && number <= self.count.max(9) && number <= 1_000 {
+            if number > self.count {
+                return wrong("invalid backref number/name");
+            }
+            self.rest = &self.rest[more..];
+            return Ok(Node::Back(vec![number], self.options.ignore_case));
+        }
+        if first >= '8' {
+            return Ok(self.char(first));
+        }
+        let c = self.octal(first);
+        Ok(self.char(c))
+    }
+
+    fn octal(&mut self, first: char) -> char {
+        let mut code = first.to_digit(8).unwrap_or(0);
+        for _ in 0..2 {
+            match self.peek().and_then(|c| c.to_digit(8)) {
+                Some(digit) => {
+                    code = code * 8 + digit;
+                    self.next();
+                }
+                None => break,
+            }
+        }
+        char::from_u32(code).unwrap_or('\u{FFFD}')
+    }
+
+    /// `\w`, `\p{…}` and their like.
+    fn escaped_class(&mut self, c: char) -> Read<Option<Class>> {
+        if let Some(class) = class::letter(c) {
+            return Ok(Some(if c.is_ascii_uppercase() { class.negated() } else { class }));
+        }
+        if !matches!(c, 'p' | 'P') || !self.rest.starts_with('{') {
+            return Ok(None);
+        }
+        let Some((name, rest)) = self.rest[1..].split_once('}') else {
+            return wrong("invalid character property name {}");
+        };
+        let (plain, negative) = match name.strip_prefix('^') {
+            Some(plain) => (plain, c == 'p'),
+            None => (name, c == 'P'),
+        };
+        let Some(class) = class::property(plain) else {
+            return Err(format!("invalid character property name {{{name}}}"));
+        };
+        self.rest = rest;
+        Ok(Some(if negative { class.negated() } else { class }))
+    }
+
+    /// A character that is written with a `\`.
+    fn escaped_char(&mut self, c: char) -> Read<char> {
+        Ok(match c {
+            't' => '\t',
+            'n' => '\n',
+            'r' => '\r',
+            'f' => '\u{c}',
+            'a' => '\u{7}',
+            'e' => '\u{1b}',
+            '0'..='7' => self.octal(c),
+            'c' => match self.next() {
+                Some(control) => char::from_u32(u32::from(control) & 0x1F).unwrap_or(control),
+                None => return wrong("end pattern at control"),
+            },
+            'x' => self.hex()?,
+            other => other,
+        })
+    }
+
+    fn hex(&mut self) -> Read<char> {
+        if let Some(rest) = self.rest.strip_prefix('{')
+            && let Some((digits, rest)) = rest.split_once('}')
+            && let Ok(code) = u32::from_str_radix(digits, 16)
+        {
+            self.rest = rest;
+            return char::from_u32(code).ok_or_else(|| "invalid code point value".to_owned());
+        }
+        let digits = self.rest.bytes().take(2).take_while(u8::is_ascii_hexdigit).count();
+        let code = u32::from_str_radix(&self.rest[..digits], 16).unwrap_or(0);
+        self.rest = &self.rest[digits..];
+        Ok(char::from_u32(code).unwrap_or('\u{FFFD}'))
+    }
+
+    /// After a `[`.
+    fn set(&mut self) -> Read<Class> {
+        let negative = self.take("^");
+        let mut set = Class::default();
+        let mut first = true;
+        loop {
+            let Some(c) = self.next() else { return wrong("premature end of char-class") };
+            if c == ']' && !(first && self.rest.contains(']')) {
+                if first {
+                    return wrong("empty char-class");
+                }
+                break;
+            }
+            first = false;
+            if c == '[' && self.rest.starts_with(':') && self.posix(&mut set)? {
+                continue;
+            }
+            let from = if c == '\\' {
+                let Some(c) = self.next() else { return wrong("end pattern at escape") };
+                if let Some(class) = self.escaped_class(c)? {
+                    if self.rest.starts_with('-') && !self.rest.starts_with("-]") {
+                        return wrong("unmatched range specifier in char-class");
+                    }
+                    set.add_all(&class);
+                    continue;
+                }
+                if c == 'b' { '\u{8}' } else { self.escaped_char(c)? }
+            } else {
+                c
+            };
+            let to = self.range_end(from)?;
+            set.add(from, to);
+        }
+        if self.options.ignore_case {
+            set.ignore_case();
+        }
+        Ok(if negative { set.negated() } else { set })
+    }
+
+    fn posix(&mut self, set: &mut Class) -> Read<bool> {
+        let Some((name, rest)) = self.rest[1..].split_once(":]") else { return Ok(false) };
+        let (plain, negative) = match name.strip_prefix('^') {
+            Some(plain) => (plain, true),
+            None => (name, false),
+        };
+        let Some(class) = class::posix(plain) else { return Ok(false) };
+        set.add_all(&if negative { class.negated() } else { class });
+        self.rest = rest;
+        Ok(true)
+    }
+
+    fn range_end(&mut self, from: char) -> Read<char> {
+        if !self.rest.starts_with('-') || self.rest.starts_with("-]") {
+            return Ok(from);
+        }
+        self.next();
+        let to = match self.next() {
+            None => return wrong("premature end of char-class"),
+            Some('\\') => {
+                let Some(c) = self.next() else { return wrong("end pattern at escape") };
+                if self.escaped_class(c)?.is_some() {
+                    return wrong("char-class value at end of range");
+                }
+                self.escaped_char(c)?
+            }
+            Some(c) => c,
+        };
+        if to < from { wrong("empty range in char class") } else { Ok(to) }
+    }
+}

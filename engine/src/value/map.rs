@@ -239,11 +239,6 @@ impl Map {
         }
     }
 
-    /// Whether both are the same members in memory.
-    pub(super) fn is_same(&self, other: &Map) -> bool {
-        std::ptr::eq(self.members().as_ptr(), other.members().as_ptr())
-    }
-
     /// Adds a member that is known to be new.
     pub(crate) fn push_new(&mut self, key: EcoString, value: Value) {
         match &mut self.0 {

@@ -67,22 +67,6 @@ impl Value {
         }
         Some(true)
     }
-
-    /// Whether both are one and the same value in memory, or small and alike.
-    #[must_use]
-    pub(crate) fn is_same(&self, other: &Value) -> bool {
-        match (self, other) {
-            (Value::Null, Value::Null) => true,
-            (Value::Bool(a), Value::Bool(b)) => a == b,
-            (Value::Int(a), Value::Int(b)) => a == b,
-            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
-            (Value::Decimal(a), Value::Decimal(b)) => a.as_str() == b.as_str(),
-            (Value::String(a), Value::String(b)) => a.len() == b.len() && (a.as_ptr() == b.as_ptr() || a == b),
-            (Value::Array(a), Value::Array(b)) => a.len() == b.len() && std::ptr::eq(a.as_ptr(), b.as_ptr()),
-            (Value::Object(a), Value::Object(b)) => a.len() == b.len() && a.is_same(b),
-            _ => false,
-        }
-    }
 }
 
 /// Two containers whose parts are being compared.

@@ -175,6 +175,11 @@ impl Matcher<'_, '_> {
             Op::Count(register, min, max, lazy, behind) => {
                 self.count(at, place, *register, (*min, *max), *lazy, *behind)
             }
+            Op::CountMore(register) => {
+                self.set(*register, self.slots[*register] + 1);
+                self.set(*register + 1, place);
+                Some((at + 1, place))
+            }
             Op::Back(groups, folded) => self.repeated(groups, *folded, place).map(|end| (at + 1, end)),
             Op::LookStart(register, otherwise) => {
                 if let Some(otherwise) = otherwise {
@@ -355,17 +360,17 @@ impl Matcher<'_, '_> {
         if !more {
             return enough.then_some(out);
         }
-        if enough && lazy {
-            // The rounds go on only on the way back.
-            self.stack.push(Back::Branch { at: at + 1, place });
-            return Some(out);
+        match (enough, lazy) {
+            (false, _) => Some(body),
+            (true, true) => {
+                self.stack.push(Back::Branch { at: at + 1, place });
+                Some(out)
+            }
+            (true, false) => {
+                self.stack.push(Back::Branch { at: behind, place });
+                Some(body)
+            }
         }
-        if enough {
-            self.stack.push(Back::Branch { at: behind, place });
-        }
-        self.set(register, rounds + 1);
-        self.set(register + 1, place);
-        Some(body)
     }
 
     fn repeated(&self, groups: &[usize], folded: bool, place: usize) -> Option<usize> {

@@ -26,6 +26,8 @@ pub enum Op {
     /// A counter begins, or goes on: register, bounds, the body; behind it comes what follows the loop.
     CountStart(usize),
     Count(usize, u32, Option<u32>, bool, usize),
+    /// A round begins.
+    CountMore(usize),
     Back(Vec<usize>, bool),
     /// What is tried inside is settled: register.
     Cut(usize),
@@ -265,6 +267,7 @@ impl Compiler<'_> {
         self.register();
         self.emit(Op::CountStart(register))?;
         let count = self.emit(Op::Count(register, min, max, lazy, 0))?;
+        self.emit(Op::CountMore(register))?;
         self.node(node)?;
         self.emit(Op::Jump(count))?;
         self.code[count] = Op::Count(register, min, max, lazy, self.code.len());

@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 # Where benchmarks leave their figures.
 RESULTS ?= docs/plots
 
-.PHONY: help build demo release bench bench-w1 bench-live bench-cost bench-peers bench-latency plots simulate defects test check fmt packages
+.PHONY: help build demo release bench bench-w1 bench-live bench-cost bench-peers bench-latency plots simulate defects test check fmt packages torture soak faketime
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -71,7 +71,23 @@ simulate: packages ## seeds of the simulator on all cores: SEEDS=10000 FROM=0 TH
 defects: packages ## how soon the simulator finds each deliberate defect
 	$(SIMULATION) deliberate -- --nocapture
 
-test: packages ## every test, on a real Mosquitto and a real Kafka
+KILLS ?= 1000
+torture: packages ## kill a node 1,000 times under load (KILLS=, TORTURE_SEED=), and take its brokers away for minutes
+	deploy/local/services start
+	eval "$$(deploy/local/services env)" && TORTURE_KILLS=$(KILLS) TORTURE_PLOT=$(CURDIR)/docs/plots/torture.svg \
+	  $(CARGO) test --release -p trinity-api --test faults -- --ignored --nocapture --test-threads 1 a_thousand_kills for_minutes; \
+	  status=$$?; deploy/local/services stop; exit $$status
+
+MINUTES ?= 30
+soak: packages ## a node at 70 % of what it can, for 30 minutes (MINUTES=, SOAK_RATE=): memory, latency and disk stay flat
+	SOAK_MINUTES=$(MINUTES) SOAK_CSV=$(CURDIR)/docs/plots/soak.csv SOAK_PLOT=$(CURDIR)/docs/plots/soak.svg \
+	  $(CARGO) test --release -p trinity-api --test faults -- --ignored --nocapture stay_flat_for_long
+
+faketime: # lies to a node about the time
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || \
+	  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libfaketime; }
+
+test: packages faketime ## every test, on a real Mosquitto and a real Kafka
 	deploy/local/services start
 	eval "$$(deploy/local/services env)" && $(CARGO) test --workspace; status=$$?; deploy/local/services stop; exit $$status
 

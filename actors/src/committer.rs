@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ractor::ActorRef;
+use ractor::{ActorId, ActorRef};
+use rustc_hash::FxHashSet;
 use tokio::sync::{oneshot, watch};
 use trinity_engine::shard::CommitReceipt;
 
@@ -50,7 +51,7 @@ impl Committer {
     ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (orders, received) = channel();
         let (tell, newest) = watch::channel(newest);
-        let thread = Thread { journal, clock, status, newest: tell, retained: Instant::now() };
+        let thread = Thread { journal, clock, status, newest: tell, retained: None, failed: FxHashSet::default() };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || thread.run(&received))?;
         Ok((Committer { orders, newest }, thread))
     }
@@ -80,13 +81,23 @@ impl Committer {
     }
 }
 
+fn tell(block: Block<ActorRef<ShardMessage>>, number: u64) {
+    let receipt = CommitReceipt { block: number };
+    for (ready, from) in block.stored() {
+        // A shard that is gone will recover from what is now durable.
+        let _ = from.send_message(ShardMessage::Committed { ready, receipt });
+    }
+}
+
 struct Thread {
     journal: Journal,
     clock: SystemClock,
     status: Arc<NodeStatus>,
     newest: watch::Sender<u64>,
-    /// When old segments were last looked for.
-    retained: Instant,
+    /// When old segments were last looked for: soon after a start, so that a node that is restarted often does it too.
+    retained: Option<Instant>,
+    /// Actors of shards with a step that can't be stored.
+    failed: FxHashSet<ActorId>,
 }
 
 impl Thread {
@@ -101,6 +112,7 @@ impl Thread {
                 },
             };
             match order {
+                Order::Commit(step) if self.failed.contains(&step.1.get_id()) => {}
                 Order::Commit(first) => {
                     let block = gather(*first, orders, &mut next);
                     self.commit(block);
@@ -114,23 +126,45 @@ impl Thread {
                     return;
                 }
             }
-            if self.retained.elapsed() > RETENTION_INTERVAL {
+            if self.retained.is_none_or(|at| at.elapsed() > RETENTION_INTERVAL) {
                 self.retain();
             }
         }
     }
 
     fn commit(&mut self, block: Block<ActorRef<ShardMessage>>) {
-        let number = if block.batches.is_empty() { *self.newest.borrow() } else { self.append(&block.batches) };
-        let receipt = CommitReceipt { block: number };
-        for (ready, from) in block.stored() {
-            // A shard that is gone will recover from what is now durable.
-            let _ = from.send_message(ShardMessage::Committed { ready, receipt });
+        match self.append(&block.batches) {
+            Some(number) => tell(block, number),
+            None => self.one_by_one(block),
         }
     }
 
-    /// Appends until it succeeds: what can't be stored now is stored later, and nothing is released before.
-    fn append(&mut self, batches: &[ShardBatch]) -> u64 {
+    /// One of these steps can never be stored. The others must not wait for it; its shard fails, and nothing of it that is
+    /// still on its way here may be stored without it.
+    fn one_by_one(&mut self, block: Block<ActorRef<ShardMessage>>) {
+        for alone in block.divided() {
+            let whom: Vec<ActorRef<ShardMessage>> = alone.waiting.iter().map(|(_, whom)| whom.clone()).collect();
+            if whom.iter().any(|whom| self.failed.contains(&whom.get_id())) {
+                continue;
+            }
+            match self.append(&alone.batches) {
+                Some(number) => tell(alone, number),
+                None => {
+                    for whom in whom {
+                        self.failed.insert(whom.get_id());
+                        whom.kill();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends until it succeeds: what can't be stored now is stored later, and nothing is released before. `None`: it never
+    /// can be stored.
+    fn append(&mut self, batches: &[ShardBatch]) -> Option<u64> {
+        if batches.is_empty() {
+            return Some(*self.newest.borrow());
+        }
         let mut pause = RETRY.0;
         let begun = Instant::now();
         loop {
@@ -141,7 +175,11 @@ impl Thread {
                     self.status.committed_bytes.add(batches.iter().map(|batch| batch.records.len() as u64).sum());
                     self.status.commit_micros.add(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
                     self.newest.send_replace(receipt.block);
-                    return receipt.block;
+                    return Some(receipt.block);
+                }
+                Err(error @ (JournalError::TooLong { .. } | JournalError::Refused { .. })) => {
+                    tracing::error!(%error, "a step can't be stored");
+                    return None;
                 }
                 Err(error) => self.hold(&error, &mut pause),
             }
@@ -149,7 +187,7 @@ impl Thread {
     }
 
     fn retain(&mut self) {
-        self.retained = Instant::now();
+        self.retained = Some(Instant::now());
         if let Err(error) = self.journal.retain(self.clock.now()) {
             tracing::warn!(%error, "old segments can't be dropped");
         }

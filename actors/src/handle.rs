@@ -19,10 +19,14 @@ use crate::journal::{JournalError, Reader};
 use crate::shard_actor::{Away, Directory, ShardMessage};
 use crate::status::NodeStatus;
 
-/// How many inputs may be admitted and not yet committed.
+/// How much may be admitted and not yet committed, in units of [`UNIT_BYTES`] of memory; an input is at least one.
 pub const ADMITTED_MAX: usize = 65_536;
+/// An input takes a permit for each so many bytes that it takes in memory.
+const UNIT_BYTES: usize = 1024;
 /// How long a client waits for admission before it is told to come back.
 const ADMISSION_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a source looks whether sinks have caught up.
+const BEHIND_POLL: Duration = Duration::from_millis(50);
 /// When it should come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -102,7 +106,11 @@ impl Lane {
         if self.line.is_broken() {
             return Err(Refused::Lost);
         }
-        let permit = self.handle.admit(events.len()).await?;
+        while self.handle.0.status.is_behind() {
+            self.handle.check_open()?;
+            tokio::time::sleep(BEHIND_POLL).await;
+        }
+        let permit = self.handle.admit(units(&events)).await?;
         Ok(self.handle.distribute(events, permit, &self.line))
     }
 }
@@ -145,7 +153,7 @@ impl Handle {
     /// # Errors
     /// The node does not take them, or [`Refused::Lost`]: sending them again is safe where their origin is recognised.
     pub async fn submit(&self, events: Vec<SourceEvent>) -> Result<(), Refused> {
-        let permit = self.admit_soon(events.len()).await?;
+        let permit = self.admit_new(units(&events)).await?;
         let line = Line::default();
         self.distribute(events, permit, &line).durable().await.map_err(|Lost| Refused::Lost)
     }
@@ -161,7 +169,7 @@ impl Handle {
         trigger: Trigger,
         idempotency_key: Option<EcoString>,
     ) -> Result<ExecutionId, Refused> {
-        let _permit = self.admit_soon(1).await?;
+        let _permit = self.admit_new(1 + input.size() / UNIT_BYTES).await?;
         let shard = match &idempotency_key {
             Some(key) => ShardId::of_key(key.as_bytes(), self.0.shards),
             None => {
@@ -256,19 +264,29 @@ impl Handle {
         let _ = self.0.permits.acquire_many(all).await;
     }
 
-    async fn admit(&self, inputs: usize) -> Result<OwnedSemaphorePermit, Refused> {
-        let wanted = u32::try_from(inputs.min(ADMITTED_MAX)).unwrap_or(u32::MAX);
-        if self.0.closed.load(Ordering::Acquire) {
-            return Err(Refused::Draining);
-        }
+    fn check_open(&self) -> Result<(), Refused> {
+        if self.0.closed.load(Ordering::Acquire) { Err(Refused::Draining) } else { Ok(()) }
+    }
+
+    async fn admit(&self, units: usize) -> Result<OwnedSemaphorePermit, Refused> {
+        let wanted = u32::try_from(units.min(ADMITTED_MAX)).unwrap_or(u32::MAX);
+        self.check_open()?;
         self.0.permits.clone().acquire_many_owned(wanted).await.map_err(|_| Refused::Draining)
     }
 
-    async fn admit_soon(&self, inputs: usize) -> Result<OwnedSemaphorePermit, Refused> {
+    /// For what starts something: not while sinks are behind.
+    async fn admit_new(&self, units: usize) -> Result<OwnedSemaphorePermit, Refused> {
+        match self.0.status.unable() {
+            Some(reason) => Err(Refused::Degraded(reason)),
+            None => self.admit_soon(units).await,
+        }
+    }
+
+    async fn admit_soon(&self, units: usize) -> Result<OwnedSemaphorePermit, Refused> {
         if let Some(reason) = self.0.status.degraded() {
             return Err(Refused::Degraded(reason));
         }
-        match tokio::time::timeout(ADMISSION_PATIENCE, self.admit(inputs)).await {
+        match tokio::time::timeout(ADMISSION_PATIENCE, self.admit(units)).await {
             Ok(permit) => permit,
             Err(_) => Err(Refused::Busy { retry_after: RETRY_AFTER }),
         }
@@ -300,4 +318,9 @@ impl Handle {
         }
         Admitted(durable)
     }
+}
+
+/// How many permits events take.
+fn units(events: &[SourceEvent]) -> usize {
+    events.iter().map(|event| 1 + event.event.size() / UNIT_BYTES).sum()
 }

@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod call;
+mod calls;
 pub mod clock;
 mod committer;
 mod execution_actor;

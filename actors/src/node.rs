@@ -25,12 +25,13 @@ use crate::committer::Committer;
 use crate::execution_actor::Callers;
 use crate::handle::{ADMITTED_MAX, Handle, Inner};
 use crate::journal::{self, Journal, JournalError, Reader, Recovery, Storage};
+use crate::pipeline::SnapshotRule;
 use crate::recovery::Beginning;
 use crate::shard_actor::{Directory, ShardActor, ShardMessage, Surroundings};
 use crate::status::NodeStatus;
 
 /// How many outside calls may run at once.
-const CALLS_MAX: usize = 1_024;
+const CALLS_MAX: usize = 4_096;
 /// How long draining waits for outside calls; those that have not ended are made again after the next start.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// The pauses before a shard that failed is restarted.
@@ -49,7 +50,14 @@ pub struct NodeOptions {
     pub egress: Egress,
     /// Budgets of each expression.
     pub limits: Limits,
+    /// Above so many bytes of events that wait for sinks nothing is admitted.
+    pub publications_max: u64,
+    /// When shards write snapshots.
+    pub snapshots: SnapshotRule,
 }
+
+/// [`NodeOptions::publications_max`] unless it is set.
+const PUBLICATIONS_BYTES_MAX: u64 = 256 << 20;
 
 impl NodeOptions {
     /// A node in this directory with what is usual.
@@ -61,6 +69,8 @@ impl NodeOptions {
             shards: 8,
             egress: Egress::local(),
             limits: Limits::default(),
+            publications_max: PUBLICATIONS_BYTES_MAX,
+            snapshots: SnapshotRule::default(),
         }
     }
 }
@@ -134,18 +144,22 @@ impl Node {
     /// # Errors
     /// What is in the way; nothing was changed then.
     pub async fn start(options: NodeOptions, catalog: Arc<Catalog>, outlets: Outlets) -> Result<Node, StartError> {
-        let NodeOptions { storage, journal, shards: count, egress, limits } = options;
+        let NodeOptions { storage, journal, shards: count, egress, limits, publications_max, snapshots } = options;
         if count == 0 || count > ShardId::COUNT_MAX {
             return Err(StartError::Shards(count));
         }
         let runtime = RuntimeInfo { name: "trinity".into(), version: env!("CARGO_PKG_VERSION").into() };
         let settings = Settings { runtime, limits };
-        let (journal, newest, shards) = {
+        let (journal, newest, mut shards) = {
             let (settings, catalog) = (settings.clone(), catalog.clone());
             let open = move || recover(storage, journal, count, &settings, &catalog);
             tokio::task::spawn_blocking(open).await.map_err(std::io::Error::other)??
         };
-        let status = Arc::new(NodeStatus::new(count));
+        let publications_share = usize::try_from(publications_max / u64::from(count)).unwrap_or(usize::MAX);
+        for shard in &mut shards {
+            shard.hold_schedules_above(publications_share);
+        }
+        let status = Arc::new(NodeStatus::new(count, publications_max));
         let reader = journal.reader();
         // Time never goes back: it begins with what was stored last.
         let clock = SystemClock::new(shards.iter().map(Shard::time).fold(reader.time(), Ord::max));
@@ -159,9 +173,10 @@ impl Node {
             callers: Callers { http, permits: Arc::new(Semaphore::new(CALLS_MAX)) },
             outlets,
             status: status.clone(),
+            snapshots,
         };
         let newest_catalog = Arc::new(ArcSwap::new(catalog));
-        let keep = Keeper { settings, catalog: newest_catalog.clone(), reader: reader.clone() };
+        let keep = Keeper { settings, catalog: newest_catalog.clone(), reader: reader.clone(), publications_share };
         let (actor, _) = Actor::spawn(None, NodeActor, (keep, around, shards)).await?;
         let handle = Handle::new(Inner {
             directory: directory.clone(),
@@ -268,11 +283,15 @@ pub(crate) struct Keeper {
     /// As the handle has it: always the newest.
     catalog: Arc<ArcSwap<Catalog>>,
     reader: Reader,
+    /// [`NodeOptions::publications_max`], of one shard.
+    publications_share: usize,
 }
 
 impl Keeper {
     fn rebuild(&self, id: ShardId) -> Result<Shard, StartError> {
-        rebuild(&self.reader.recovery()?, id, &self.settings, &self.catalog.load_full())
+        let mut shard = rebuild(&self.reader.recovery()?, id, &self.settings, &self.catalog.load_full())?;
+        shard.hold_schedules_above(self.publications_share);
+        Ok(shard)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use trinity_engine::definition::compile;
-use trinity_engine::history::Phase;
+use trinity_engine::history::{Phase, Trigger, TriggerKind};
 use trinity_engine::ids::DefinitionId;
 use trinity_engine::input::{Origin, SourceEvent};
 use trinity_engine::shard::{CatalogEntry, DefinitionState};
@@ -22,13 +22,25 @@ do:
 ";
 
 async fn start() -> Node {
+    start_with(1).await
+}
+
+/// A node with so many definitions that are all started by a reading.
+async fn start_with(definitions: u32) -> Node {
+    let entry = |number: u32| {
+        let text = DEFINITION.replace("name: take", &format!("name: take-{number}"));
+        let plan = Arc::new(compile(&text).expect("a definition").0);
+        CatalogEntry { id: DefinitionId(number), plan, state: DefinitionState::Current }
+    };
+    start_on(MemoryDisk::new(), (0..definitions).map(entry).collect()).await
+}
+
+async fn start_on(disk: MemoryDisk, definitions: Vec<CatalogEntry>) -> Node {
     let (measurements, mut measured) = mpsc::channel(16);
     tokio::spawn(async move { while measured.recv().await.is_some() {} });
     let (publications, _) = mpsc::unbounded_channel();
-    let plan = Arc::new(compile(DEFINITION).expect("a definition").0);
-    let entry = CatalogEntry { id: DefinitionId(0), plan, state: DefinitionState::Current };
-    let catalog = Arc::new(Catalog::new(2, vec![entry], Value::Null));
-    let storage = Storage::Memory(MemoryDisk::new());
+    let catalog = Arc::new(Catalog::new(2, definitions, Value::Null));
+    let storage = Storage::Memory(disk);
     let options = NodeOptions { storage, shards: 2, ..NodeOptions::in_directory(PathBuf::new()) };
     Node::start(options, catalog, Outlets { measurements, publications }).await.expect("a node")
 }
@@ -96,4 +108,65 @@ async fn a_node_that_drains_takes_nothing_new() {
     node.drain().await;
     assert_eq!(handle.submit(readings(10, 1)).await, Err(Refused::Draining));
     assert!(handle.status().is_draining());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_can_never_be_stored_fails_its_shard_and_holds_nobody_else_up() {
+    // Each of these keeps the event: together more than a commit may have.
+    let node = start_with(80).await;
+    let handle = node.handle();
+    let event = |number: u64, subject: &str, bytes: usize| {
+        let mut event = CloudEvent::new(number.to_string(), "/test", "reading");
+        event.subject = Some(subject.into());
+        event.data = Some(Value::from("x".repeat(bytes).as_str()));
+        vec![SourceEvent { event: Arc::new(event), origin: Origin::Id, token: number }]
+    };
+    let (large, small) = ("a", "b");
+    let shard = |subject: &str| ShardId::of_key(subject.as_bytes(), 2);
+    assert_ne!(shard(large), shard(small));
+    assert_eq!(handle.submit(event(1, large, 1 << 20)).await, Err(Refused::Lost));
+    handle.submit(event(2, small, 100)).await.expect("the other shard takes it");
+    let begun = std::time::Instant::now();
+    while handle.submit(event(3, large, 100)).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the shard comes back without it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(handle.status().shard(shard(large)).restarts.get(), 1);
+    node.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_faults_one_execution_and_the_node_goes_on_and_starts_again() {
+    let listen = "document: {dsl: '1.0.0', namespace: test, name: hear, version: '1.0.0'}\ndo:\n- hear: {listen: {to: {one: {with: {type: t}}}}}\n";
+    let entry = |number: u32, text: &str, spoil: bool| {
+        let mut plan = compile(text).expect("a definition").0;
+        if spoil {
+            // Its lists name tasks that are not there: whoever walks it panics.
+            plan.tasks.clear();
+        }
+        CatalogEntry { id: DefinitionId(number), plan: Arc::new(plan), state: DefinitionState::Current }
+    };
+    let disk = MemoryDisk::new();
+    let node = start_on(disk.clone(), vec![entry(0, DEFINITION, false), entry(1, listen, false)]).await;
+    let trigger = || Trigger { kind: TriggerKind::Api, event_id: None, source: None };
+    let waits = node.handle().execute(DefinitionId(1), Value::Null, trigger(), None).await.expect("started");
+    node.drain().await;
+
+    // What it waits for is asked for again when the shard comes back, which panics now; and so does a new one.
+    let node = start_on(disk.clone(), vec![entry(0, DEFINITION, false), entry(1, listen, true)]).await;
+    let handle = node.handle();
+    let fresh = handle.execute(DefinitionId(1), Value::Null, trigger(), None).await.expect("started");
+    for id in [waits, fresh] {
+        assert!(handle.ended(id, Duration::from_secs(10)).await);
+        let found = handle.reader().execution(id).expect("readable").expect("it is there");
+        assert_eq!(found.phase, Phase::Faulted);
+    }
+    assert_eq!(handle.status().panics.get(), 2);
+    handle.submit(readings(0, 10)).await.expect("the others go on");
+    assert!(handle.status().shards.iter().all(|shard| shard.restarts.get() == 0));
+    node.drain().await;
+    let node = start_on(disk, vec![entry(0, DEFINITION, false), entry(1, listen, true)]).await;
+    let found = node.handle().reader().execution(waits).expect("readable").expect("it is there");
+    assert_eq!(found.phase, Phase::Faulted, "and it stays so");
+    node.drain().await;
 }

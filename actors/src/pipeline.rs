@@ -215,6 +215,18 @@ impl<T> Block<T> {
         self.waiting.push((ready, whom));
     }
 
+    /// Each step in a block of its own.
+    pub fn divided(self) -> Vec<Block<T>> {
+        let Block { batches, waiting, steps, .. } = self;
+        let mut batches = steps.into_iter().zip(batches).peekable();
+        let alone = |(at, step)| {
+            let own = batches.next_if(|(step, _)| *step == at).map(|(_, batch)| batch);
+            let steps = own.iter().map(|_| 0).collect();
+            Block { batches: own.into_iter().collect(), waiting: vec![step], steps, bytes: 0 }
+        };
+        waiting.into_iter().enumerate().map(alone).collect()
+    }
+
     /// It is stored: what each step releases, in order, with its records, which are of no further use but as a buffer.
     pub fn stored(self) -> Vec<(Ready, T)> {
         let Block { batches, mut waiting, steps, .. } = self;

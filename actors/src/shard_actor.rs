@@ -7,20 +7,22 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ecow::EcoString;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use trinity_engine::error::{StandardError, WorkflowError};
-use trinity_engine::ids::{ActivationId, ExecutionId, ShardId};
+use trinity_engine::ids::{ExecutionId, ShardId};
 use trinity_engine::input::{ReplyToken, ShardInput};
 use trinity_engine::shard::{CommitReceipt, LostWakeUp, Ready, Released, Reply, Shard, ShardEffect};
 use trinity_engine::time::Timestamp;
 
 use crate::admission::Part;
+use crate::calls::Calls;
 use crate::clock::SystemClock;
 use crate::committer::Committer;
-use crate::execution_actor::{Call, Callers, ExecutionActor};
+use crate::execution_actor::{Call, Callers};
 use crate::node::{Outlets, Publication};
 use crate::pipeline::{Pipeline, SnapshotRule, Step};
 use crate::status::NodeStatus;
@@ -102,11 +104,10 @@ pub(crate) struct Surroundings {
     pub callers: Callers,
     pub outlets: Outlets,
     pub status: Arc<NodeStatus>,
+    pub snapshots: SnapshotRule,
 }
 
 pub(crate) struct ShardActor;
-
-type CallKey = (ExecutionId, ActivationId);
 
 pub(crate) struct State {
     shard: Shard,
@@ -116,8 +117,7 @@ pub(crate) struct State {
     tokens: u64,
     step_ordered: bool,
     timer: Option<(Timestamp, JoinHandle<()>)>,
-    calls: FxHashMap<CallKey, (u32, ActorRef<Call>)>,
-    callers: FxHashMap<ActorId, CallKey>,
+    calls: Calls,
     draining: Option<oneshot::Sender<()>>,
     drained: bool,
 }
@@ -136,15 +136,14 @@ impl Actor for ShardActor {
         // Those of a predecessor that failed ended with it.
         around.status.shard(shard.id()).calls.set(0);
         Ok(State {
-            pipeline: Pipeline::new(SnapshotRule::default(), around.clock.now()),
+            pipeline: Pipeline::new(around.snapshots, around.clock.now()),
             shard,
             around,
             replies: FxHashMap::default(),
             tokens: 0,
             step_ordered: false,
             timer: None,
-            calls: FxHashMap::default(),
-            callers: FxHashMap::default(),
+            calls: Calls::default(),
             draining: None,
             drained: false,
         })
@@ -180,7 +179,8 @@ impl Actor for ShardActor {
             }
             ShardMessage::Input(input) => {
                 if let ShardInput::Call { execution, activation, attempt, .. } = &input {
-                    state.forget_call((*execution, *activation), Some(*attempt));
+                    let host = state.calls.ended((*execution, *activation), *attempt);
+                    state.start_calls(host, &myself).await;
                 }
                 state.queue([input]);
             }
@@ -221,13 +221,11 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(who, error) => {
-                if let Some(key) = state.callers.get(&who.get_id()).copied()
-                    && let Some((attempt, _)) = state.forget_call(key, None)
-                {
+                if let Some(((execution, activation), attempt, host)) = state.calls.failed(who.get_id()) {
                     let detail = format!("the call's actor failed: {error}");
                     let result = Err(WorkflowError::standard(StandardError::Runtime, detail));
-                    let (execution, activation) = key;
                     state.queue([ShardInput::Call { execution, activation, attempt, result }]);
+                    state.start_calls(Some(host), &myself).await;
                     state.order_step(&myself)?;
                 }
             }
@@ -281,20 +279,21 @@ impl State {
                 }
                 ShardEffect::Note { to, note } => put(&mut mail, to, ShardInput::Note { from, note }),
                 ShardEffect::Call { execution, activation, attempt, request } => {
-                    self.call(Call { execution, activation, attempt, request }, myself).await;
+                    let host = self.calls.ask(Call { execution, activation, attempt, request });
+                    self.start_calls(Some(host), myself).await;
                 }
                 ShardEffect::ConfirmCall { execution, activation, attempt } => {
-                    let runs = self.calls.get(&(execution, activation)).is_some_and(|(own, _)| *own == attempt);
+                    let runs = self.calls.has((execution, activation), attempt);
                     let lost = self.pipeline.lost_call(&self.shard, (execution, activation, attempt), runs);
                     if let Some(ShardEffect::Call { request, .. }) = lost {
                         self.lost(execution, LostWakeUp::Call);
-                        self.call(Call { execution, activation, attempt, request }, myself).await;
+                        let host = self.calls.ask(Call { execution, activation, attempt, request });
+                        self.start_calls(Some(host), myself).await;
                     }
                 }
                 ShardEffect::CancelCall { execution, activation } => {
-                    if let Some((_, actor)) = self.forget_call((execution, activation), None) {
-                        actor.kill();
-                    }
+                    let host = self.calls.cancel((execution, activation));
+                    self.start_calls(host, myself).await;
                 }
                 ShardEffect::Publish { publication, event } => {
                     // Nobody publishes when there are no sinks; then the outbox says so.
@@ -330,40 +329,17 @@ impl State {
         self.around.status.lost_wakeups.add(1);
     }
 
-    async fn call(&mut self, call: Call, myself: &ActorRef<ShardMessage>) {
-        let (key, attempt) = ((call.execution, call.activation), call.attempt);
-        let (execution, activation) = key;
-        let arguments = (self.around.callers.clone(), myself.clone(), call);
-        match Actor::spawn_linked(None, ExecutionActor, arguments, myself.get_cell()).await {
-            Ok((actor, _)) => {
-                self.callers.insert(actor.get_id(), key);
-                if let Some((_, replaced)) = self.calls.insert(key, (attempt, actor)) {
-                    self.callers.remove(&replaced.get_id());
-                    replaced.kill();
-                }
-                self.count_calls();
-            }
-            Err(error) => {
-                let detail = format!("the call can't be made: {error}");
-                let result = Err(WorkflowError::standard(StandardError::Runtime, detail));
-                self.queue([ShardInput::Call { execution, activation, attempt, result }]);
-            }
+    /// Lets calls that wait for a host begin, if it has room for them.
+    async fn start_calls(&mut self, host: Option<EcoString>, myself: &ActorRef<ShardMessage>) {
+        let failed = match host {
+            Some(host) => self.calls.start(&host, &self.around.callers, myself).await,
+            None => Vec::new(),
+        };
+        for ((execution, activation), attempt, error) in failed {
+            let detail = format!("the call can't be made: {error}");
+            let result = Err(WorkflowError::standard(StandardError::Runtime, detail));
+            self.queue([ShardInput::Call { execution, activation, attempt, result }]);
         }
-    }
-
-    /// Forgets a call; one of another attempt than the given is left alone.
-    fn forget_call(&mut self, key: CallKey, attempt: Option<u32>) -> Option<(u32, ActorRef<Call>)> {
-        let (own, _) = self.calls.get(&key)?;
-        if attempt.is_some_and(|attempt| attempt != *own) {
-            return None;
-        }
-        let call = self.calls.remove(&key)?;
-        self.callers.remove(&call.1.get_id());
-        self.count_calls();
-        Some(call)
-    }
-
-    fn count_calls(&self) {
         self.around.status.shard(self.shard.id()).calls.set(self.calls.len() as u64);
     }
 
@@ -407,6 +383,7 @@ impl State {
         status.live.set(self.shard.live() as u64);
         status.queued.set(self.pipeline.queued() as u64);
         status.outbox.set(self.shard.outbox() as u64);
+        status.publications_bytes.set(self.shard.publications_bytes() as u64);
         status.open.store(self.shard.is_open(), Ordering::Relaxed);
     }
 }

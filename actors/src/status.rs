@@ -36,6 +36,8 @@ pub struct ShardStatus {
     pub queued: Counter,
     /// Messages to shards and events for sinks that have not arrived.
     pub outbox: Counter,
+    /// What the events among them take in memory, in bytes.
+    pub publications_bytes: Counter,
     /// Outside calls that run or wait for their turn.
     pub calls: Counter,
     /// How often the shard was restarted.
@@ -63,12 +65,14 @@ pub struct NodeStatus {
     pub lost_wakeups: Counter,
     /// By shard.
     pub shards: Vec<ShardStatus>,
+    /// Above so many bytes of events that wait for sinks nothing is admitted.
+    pub publications_max: u64,
     draining: AtomicBool,
     degraded: Mutex<Option<String>>,
 }
 
 impl NodeStatus {
-    pub(crate) fn new(shards: u16) -> NodeStatus {
+    pub(crate) fn new(shards: u16, publications_max: u64) -> NodeStatus {
         NodeStatus {
             duplicates: Counter::default(),
             events: Counter::default(),
@@ -78,6 +82,7 @@ impl NodeStatus {
             panics: Counter::default(),
             lost_wakeups: Counter::default(),
             shards: (0..shards).map(|_| ShardStatus::default()).collect(),
+            publications_max,
             draining: AtomicBool::new(false),
             degraded: Mutex::new(None),
         }
@@ -86,7 +91,7 @@ impl NodeStatus {
     /// Whether it takes new work.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.is_draining() && self.degraded().is_none() && self.shards.iter().all(|s| s.open.load(Ordering::Relaxed))
+        !self.is_draining() && self.unable().is_none() && self.shards.iter().all(|s| s.open.load(Ordering::Relaxed))
     }
 
     /// Whether it is on its way down.
@@ -99,6 +104,29 @@ impl NodeStatus {
     #[must_use]
     pub fn degraded(&self) -> Option<String> {
         self.degraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Why nothing new is taken at the moment: nothing can be committed, or sinks are too far behind.
+    #[must_use]
+    pub fn unable(&self) -> Option<String> {
+        self.degraded().or_else(|| {
+            self.is_behind().then(|| {
+                let (bytes, max) = (self.publications_bytes(), self.publications_max);
+                format!("{bytes} bytes of events wait for sinks, and at most {max} may (engine.outbox_max)")
+            })
+        })
+    }
+
+    /// What the events that wait for sinks take in memory, in bytes.
+    #[must_use]
+    pub fn publications_bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.publications_bytes.get()).sum()
+    }
+
+    /// Whether sinks are so far behind that nothing may start.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.publications_bytes() > self.publications_max
     }
 
     /// Executions that live on all shards.

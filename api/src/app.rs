@@ -13,6 +13,7 @@ use trinity_actors::call::Egress;
 use trinity_actors::handle::Handle;
 use trinity_actors::journal;
 use trinity_actors::node::{Node, NodeOptions, Outlets, StartError};
+use trinity_actors::pipeline::SnapshotRule;
 use trinity_analytics::{Analytics, AnalyticsError, Retention};
 use trinity_engine::shard::TypePattern;
 use trinity_ingest::config::{ConfigError, MatchConfig, SinkConfig, SourceConfig};
@@ -137,6 +138,7 @@ impl App {
             node: handle.clone(),
             node_name,
             body_max: config.server.body_max,
+            room: rest::body::Room::default(),
             lifecycle_events: config.engine.lifecycle_events,
             analytics,
             second_tries,
@@ -269,6 +271,7 @@ async fn open_metadata(config: &Config) -> Result<Metadata, MetadataError> {
 }
 
 fn node_options(config: &Config) -> NodeOptions {
+    let standard = NodeOptions::in_directory(config.journal_path());
     let egress = Egress {
         deny_private: config.egress.deny_private,
         allow_loopback: config.is_loopback(),
@@ -280,9 +283,19 @@ fn node_options(config: &Config) -> NodeOptions {
             Durability::Relaxed => journal::Durability::Relaxed,
         },
         retention: journal::Retention { age: config.engine.retention.age(), bytes: config.engine.retention.bytes() },
-        ..journal::Options::default()
+        segment_bytes: config.engine.segment_bytes().unwrap_or(standard.journal.segment_bytes),
+        seed: None,
     };
-    NodeOptions { shards: config.engine.shards, egress, journal, ..NodeOptions::in_directory(config.journal_path()) }
+    let after_bytes = config.engine.snapshot_bytes().and_then(|bytes| usize::try_from(bytes).ok());
+    let after_bytes = after_bytes.unwrap_or(standard.snapshots.after_bytes);
+    NodeOptions {
+        shards: config.engine.shards,
+        egress,
+        journal,
+        publications_max: config.engine.outbox_bytes().unwrap_or(standard.publications_max),
+        snapshots: SnapshotRule { after_bytes, ..standard.snapshots },
+        ..standard
+    }
 }
 
 /// As `match.type` of a sink writes it.

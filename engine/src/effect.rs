@@ -64,6 +64,22 @@ pub enum ExecutionEffect {
     },
 }
 
+impl ExecutionEffect {
+    /// Bytes of the data that goes with it, roughly.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            ExecutionEffect::Call { request, .. } => request.body.as_ref().map_or(0, Vec::len),
+            ExecutionEffect::Publish { event } => event.size(),
+            ExecutionEffect::StartChild { input, .. } => input.size(),
+            ExecutionEffect::CancelCall { .. }
+            | ExecutionEffect::Subscribe { .. }
+            | ExecutionEffect::Unsubscribe { .. }
+            | ExecutionEffect::CancelChild { .. } => 0,
+        }
+    }
+}
+
 /// A coarse criterion of a listening task: what the router can decide without the execution. The execution decides the rest.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Interest {

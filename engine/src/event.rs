@@ -53,6 +53,15 @@ impl CloudEvent {
         }
     }
 
+    /// Bytes that it takes in memory, roughly.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let extensions = self.extensions.iter().map(|(name, value)| name.len() + value.size()).sum::<usize>();
+        let texts = self.id.len() + self.source.len() + self.event_type.len();
+        let subject = self.subject.as_ref().map_or(0, |subject| subject.len());
+        size_of::<CloudEvent>() + texts + subject + extensions + self.data.as_ref().map_or(0, Value::size)
+    }
+
     /// The key that orders it: the subject, else the id.
     #[must_use]
     pub fn partition_key(&self) -> &str {

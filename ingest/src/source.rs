@@ -20,6 +20,9 @@ pub const CHANNEL_CAPACITY: usize = 16;
 /// Most messages in one intake.
 pub const BATCH_MAX: usize = 1024;
 
+/// An intake takes no further message once its payloads have so many bytes.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+
 /// A batch of messages of one source. Every message is either an event or a dead letter, and every one needs its receipt.
 #[derive(Debug)]
 pub struct Intake {

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use trinity_api::app::App;
 use trinity_api::config::{self, Config};
@@ -23,6 +24,7 @@ pub fn main(options: &Options) -> u8 {
         eprintln!("error: {error}");
         return EXIT_FAULTED;
     }
+    allow_open_files();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(config.server.workers).enable_all().build();
     let runtime = match runtime {
@@ -33,6 +35,14 @@ pub fn main(options: &Options) -> u8 {
         }
     };
     runtime.block_on(serve(&config))
+}
+
+/// Every connection and call is an open file: as many as this process may have at all.
+fn allow_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files can't be raised");
+    }
 }
 
 /// The settings, or nothing once what is wrong with them was shown.

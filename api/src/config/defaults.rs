@@ -32,6 +32,9 @@ impl Default for Engine {
             lifecycle_events: true,
             log: Log::Embedded,
             retention: Retention::default(),
+            segment_size: "64MiB".into(),
+            snapshot_every: "16MiB".into(),
+            outbox_max: "256MiB".into(),
         }
     }
 }

@@ -172,6 +172,32 @@ pub struct Engine {
     pub log: Log,
     /// What of the journal may be dropped.
     pub retention: Retention,
+    /// Length of a file of the journal, such as `64MiB`.
+    pub segment_size: String,
+    /// A shard stores its whole state after so much was recorded, such as `16MiB`.
+    pub snapshot_every: String,
+    /// How much of events may wait in memory for sinks before nothing new is taken, such as `256MiB`.
+    pub outbox_max: String,
+}
+
+impl Engine {
+    /// [`Engine::segment_size`] in bytes, if it is a size.
+    #[must_use]
+    pub fn segment_bytes(&self) -> Option<u64> {
+        units::bytes(&self.segment_size)
+    }
+
+    /// [`Engine::snapshot_every`] in bytes, if it is a size.
+    #[must_use]
+    pub fn snapshot_bytes(&self) -> Option<u64> {
+        units::bytes(&self.snapshot_every)
+    }
+
+    /// [`Engine::outbox_max`] in bytes, if it is a size.
+    #[must_use]
+    pub fn outbox_bytes(&self) -> Option<u64> {
+        units::bytes(&self.outbox_max)
+    }
 }
 
 /// `engine.retention`: what is older or beyond the size may be dropped; nothing by default.

@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, value: &Value, findings: &mut Vec<Finding>)
         findings.push(Finding::error(NOT_ALLOWED, "/secrets/key", format!("secrets.key {problem}")));
     }
     retention(config, findings);
+    sizes(config, findings);
     endpoints(config, value, findings);
 }
 
@@ -36,6 +37,21 @@ fn retention(config: &Config, findings: &mut Vec<Finding>) {
     {
         let message = format!("engine.retention.size can't be \"{size}\"");
         findings.push(Finding::error(NOT_ALLOWED, "/engine/retention/size", message).hint("500MB or 50GiB, say"));
+    }
+}
+
+fn sizes(config: &Config, findings: &mut Vec<Finding>) {
+    let engine = &config.engine;
+    for (key, text, bytes, least, most) in [
+        ("segment_size", &engine.segment_size, engine.segment_bytes(), 1 << 20, 1 << 30),
+        ("snapshot_every", &engine.snapshot_every, engine.snapshot_bytes(), 1 << 16, 1 << 30),
+        ("outbox_max", &engine.outbox_max, engine.outbox_bytes(), 1 << 16, 1 << 40),
+    ] {
+        if bytes.is_none_or(|bytes| !(least..=most).contains(&bytes)) {
+            let message = format!("engine.{key} can't be \"{text}\"");
+            let hint = format!("a size from {} KiB to {} MiB, such as 64MiB", least >> 10, most >> 20);
+            findings.push(Finding::error(NOT_ALLOWED, &format!("/engine/{key}"), message).hint(hint));
+        }
     }
 }
 

@@ -268,6 +268,9 @@ fn the_schema_tells_editors_the_defaults_that_hold() {
     assert_eq!(default("logging", "level"), config.logging.level);
     assert_eq!(default("engine", "data_dir"), config.engine.data_dir.display().to_string());
     assert_eq!(default("engine", "shards"), config.engine.shards);
+    assert_eq!(default("engine", "segment_size"), config.engine.segment_size);
+    assert_eq!(default("engine", "snapshot_every"), config.engine.snapshot_every);
+    assert_eq!(default("engine", "outbox_max"), config.engine.outbox_max);
     assert_eq!(default("engine", "lifecycle_events"), config.engine.lifecycle_events);
     assert_eq!(default("egress", "deny_private"), config.egress.deny_private);
 }

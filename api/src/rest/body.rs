@@ -1,10 +1,12 @@
 //! The body of a request, within its limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt as _;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trinity_engine::definition::{self, yaml};
 use trinity_engine::value::{ParseLimits, Value};
 
@@ -14,6 +16,49 @@ use super::problem::Problem;
 const DRAINED_MAX: usize = 64 * 1024 * 1024;
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much of bodies is in memory at once, in KiB, however many clients there are.
+const ROOM_KIB: usize = 64 * 1024;
+/// How long a request waits for room, and when its client should come back.
+const ROOM_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client may take to send a body.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The room for bodies.
+#[derive(Clone, Debug)]
+pub struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Room {
+        Room(Arc::new(Semaphore::new(ROOM_KIB)))
+    }
+}
+
+impl Room {
+    /// Room for so many bytes, or a problem when there is none for a while.
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let wanted = u32::try_from((1 + bytes / 1024).min(ROOM_KIB)).unwrap_or(u32::MAX);
+        let taken = tokio::time::timeout(ROOM_PATIENCE, self.0.clone().acquire_many_owned(wanted)).await;
+        let taken = taken.ok().and_then(Result::ok);
+        taken.ok_or_else(|| {
+            Problem::unavailable("too many bodies are on their way here: try again later", ROOM_PATIENCE)
+        })
+    }
+}
+
+/// A body, and the room that it takes for as long as it is there.
+pub(super) struct Whole {
+    bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+impl std::ops::Deref for Whole {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
 /// The media type of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Media {
@@ -22,18 +67,31 @@ pub(super) enum Media {
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+pub(super) async fn read(room: &Room, headers: &HeaderMap, body: Body, limit: usize) -> Result<Whole, Problem> {
+    let announced: Option<u64> =
+        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let mut stream = body.into_data_stream();
-    if announced.is_some_and(|length: u64| length > limit as u64) {
+    if announced.is_some_and(|length| length > limit as u64) {
         drain(&mut stream).await;
         return Err(Problem::too_large(limit));
     }
+    let expected = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
+    let room = room.take(expected).await?;
+    match tokio::time::timeout(BODY_PATIENCE, collect(&mut stream, limit)).await {
+        Ok(whole) => Ok(Whole { bytes: whole?, _room: room }),
+        Err(_) => {
+            let detail = format!("the body did not come within {} s", BODY_PATIENCE.as_secs());
+            Err(Problem::bad_request(detail).with_status(StatusCode::REQUEST_TIMEOUT))
+        }
+    }
+}
+
+async fn collect(stream: &mut BodyDataStream, limit: usize) -> Result<Bytes, Problem> {
     let mut whole = Vec::new();
     while let Some(part) = stream.next().await {
         let part = part.map_err(|error| Problem::bad_request(format!("the body ended early: {error}")))?;
         if whole.len() + part.len() > limit {
-            drain(&mut stream).await;
+            drain(stream).await;
             return Err(Problem::too_large(limit));
         }
         whole.extend_from_slice(&part);

@@ -35,7 +35,7 @@ pub(super) async fn publish(
     body: Body,
 ) -> Result<Answer, Problem> {
     Query::read(query.as_deref(), &[])?;
-    let bytes = body::read(&headers, body, api.body_max).await?;
+    let bytes = body::read(&api.room, &headers, body, api.body_max).await?;
     let text = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let limits = Limits { payload_max: api.body_max, ..Limits::default() };
     let events = binding::http::parse(text, &bytes, &limits).map_err(|failure| match failure.stage {

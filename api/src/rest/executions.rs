@@ -92,7 +92,7 @@ pub(super) async fn execute(
     if definition.version.status == Status::Retired {
         return Err(Problem::conflict("retired", "the workflow was deleted: nothing may start it any more"));
     }
-    let bytes = body::read(&headers, body, api.body_max).await?;
+    let bytes = body::read(&api.room, &headers, body, api.body_max).await?;
     let input = body::value(&headers, &bytes)?.unwrap_or_else(|| Value::Object(Map::new()));
     let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
     start(&api, definition.version.number, input, trigger, key, wait).await

@@ -16,9 +16,9 @@ pub(super) async fn live() -> Answer {
 /// works, and they come back by themselves.
 pub(super) async fn ready(State(api): State<Shared>) -> Answer {
     let status = api.node.status();
-    let (degraded, stopping) = (status.degraded(), status.is_draining() || api.stopping.is_cancelled());
+    let (unable, stopping) = (status.unable(), status.is_draining() || api.stopping.is_cancelled());
     let ready = status.is_ready() && !stopping;
-    let reason = match degraded {
+    let reason = match unable {
         Some(reason) => Value::from(reason),
         None if stopping => Value::from("the node is stopping"),
         None if !ready => Value::from("the node is starting"),

@@ -159,9 +159,12 @@ fn node(out: &mut Exposition, api: &Shared) {
     }
     out.one("trinity_calls", "gauge", "Outside calls that run or wait for their turn.", status.calls());
     type Read = fn(&ShardStatus) -> u64;
-    let families: [(&str, &str, &str, Read); 3] = [
+    let families: [(&str, &str, &str, Read); 4] = [
         ("trinity_shard_queued", "gauge", "Inputs that wait for a step.", |shard| shard.queued.get()),
         ("trinity_shard_outbox", "gauge", "Messages and events that have not arrived.", |shard| shard.outbox.get()),
+        ("trinity_shard_outbox_bytes", "gauge", "What the events among them take in memory.", |shard| {
+            shard.publications_bytes.get()
+        }),
         ("trinity_shard_restarts_total", "counter", "How often the shard was restarted.", |shard| shard.restarts.get()),
     ];
     for (name, kind, help, read) in families {

@@ -8,7 +8,7 @@
 //! | `respond` `problem` | what goes out |
 //! | `guard` | what all calls have in common |
 
-mod body;
+pub(crate) mod body;
 mod dead_letters;
 mod events;
 mod executions;
@@ -68,6 +68,8 @@ pub struct Api {
     pub node_name: String,
     /// Largest body of a request, in bytes.
     pub body_max: usize,
+    /// Where bodies are held.
+    pub room: body::Room,
     /// Whether lifecycle events are published.
     pub lifecycle_events: bool,
     /// What was measured.

@@ -35,7 +35,7 @@ pub(super) async fn put(
 ) -> Result<Answer, Problem> {
     Query::read(query.as_deref(), &[])?;
     check_name(&name)?;
-    let bytes = body::read(&headers, body, VALUE_MAX).await?;
+    let bytes = body::read(&api.room, &headers, body, VALUE_MAX).await?;
     let value = body::value(&headers, &bytes)?
         .ok_or_else(|| Problem::bad_request("the body is the secret's value: any JSON, such as {\"token\": \"…\"}"))?;
     let time = now();

@@ -56,7 +56,7 @@ struct Given {
 impl Given {
     async fn read(api: &Shared, headers: &HeaderMap, body: Body) -> Result<Given, Problem> {
         let media = body::media(headers)?;
-        let bytes = body::read(headers, body, api.body_max).await?;
+        let bytes = body::read(&api.room, headers, body, api.body_max).await?;
         let text = String::from_utf8(bytes.to_vec())
             .map_err(|error| Problem::bad_request(format!("the body is not UTF-8: {error}")))?;
         // Compiling a hostile text may take a while, and others want to be served meanwhile.

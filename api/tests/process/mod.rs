@@ -1,7 +1,9 @@
 //! A node in a process of its own.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// `trinity serve` on a port of its own; killed when dropped.
 pub struct Process {
@@ -9,19 +11,44 @@ pub struct Process {
     pub base: String,
 }
 
+/// A node that may not listen yet.
+pub struct Starting {
+    process: Process,
+    stdout: ChildStdout,
+}
+
 impl Process {
     /// Starts it, with what `set_up` adds, and waits until it listens.
     pub fn start(set_up: impl FnOnce(&mut Command)) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trinity"));
+        Process::spawn(set_up).listening()
+    }
+
+    /// Starts it, with what `set_up` adds.
+    pub fn spawn(set_up: impl FnOnce(&mut Command)) -> Starting {
+        Process::spawn_as(Command::new(env!("CARGO_BIN_EXE_trinity")), set_up)
+    }
+
+    /// Starts it by a command that runs the binary.
+    #[allow(dead_code, reason = "not every test does")]
+    pub fn spawn_as(mut command: Command, set_up: impl FnOnce(&mut Command)) -> Starting {
         command.arg("serve").env("TRINITY__SERVER__PORT", "0").stdout(Stdio::piped());
         set_up(&mut command);
         let mut child = command.spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("a pipe");
-        let base = BufReader::new(stdout).lines().find_map(|line| {
-            let line = line.expect("text");
-            line.strip_prefix("trinity listens on ").map(str::to_owned)
-        });
-        Process { child, base: base.expect("it listens") }
+        Starting { process: Process { child, base: String::new() }, stdout }
+    }
+
+    /// Its number.
+    #[allow(dead_code, reason = "not every test asks")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, such as `-TERM`.
+    #[allow(dead_code, reason = "not every test does")]
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
     }
 
     /// kill -9.
@@ -34,9 +61,37 @@ impl Process {
     /// Asks it to stop; its exit code.
     #[allow(dead_code, reason = "not every test stops it")]
     pub fn terminate(mut self) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        self.signal("-TERM");
         self.child.wait().expect("it ends").code().expect("an exit code")
+    }
+}
+
+impl Starting {
+    /// Waits until it listens.
+    pub fn listening(self) -> Process {
+        self.listens().expect("it listens")
+    }
+
+    /// Waits until it listens, or has ended.
+    pub fn listens(self) -> Option<Process> {
+        let Starting { mut process, stdout } = self;
+        let (told, base) = mpsc::channel();
+        // Reads on to the end: a pipe that nobody reads any more would end who writes to it.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(base) = line.strip_prefix("trinity listens on ") {
+                    let _ = told.send(base.to_owned());
+                }
+            }
+        });
+        process.base = base.recv_timeout(Duration::from_secs(120)).ok()?;
+        Some(process)
+    }
+
+    /// kill -9.
+    #[allow(dead_code, reason = "not every test kills")]
+    pub fn kill(self) {
+        self.process.kill();
     }
 }
 

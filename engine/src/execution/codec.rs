@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ecow::EcoString;
 
-use super::Execution;
 use super::activation::{Activation, ForState, ForkState, ListenState, State, TryStage, TryState};
+use super::{Execution, STEP_BYTES_MAX};
 use crate::effect::{DigestCredentials, HttpRequest, HttpResponse};
 use crate::event::CloudEvent;
 use crate::history::Phase;
@@ -24,6 +24,7 @@ pub type StateError = CodecError;
 impl Execution {
     /// Appends the stored form of a live execution.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         let mut w = Writer { out };
         w.u8(VERSION);
         w.u128(self.id.as_u128());
@@ -39,8 +40,18 @@ impl Execution {
             w.u128(execution.as_u128());
             w.count(u64::from(activation.0));
         });
-        w.list(self.activations.iter(), write_activation);
-        w.list(self.stash.iter(), write_input);
+        // What is longer is not kept, so it need not be whole.
+        let is_short = |w: &Writer<'_>| w.out.len() - start <= STEP_BYTES_MAX;
+        w.list(self.activations.iter(), |w, activation| {
+            if is_short(w) {
+                write_activation(w, activation);
+            }
+        });
+        w.list(self.stash.iter(), |w, input| {
+            if is_short(w) {
+                write_input(w, input);
+            }
+        });
     }
 
     /// Whether the stored form is of a version that can be read.

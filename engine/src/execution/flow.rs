@@ -4,7 +4,9 @@
 
 use super::activation::{ForkState, TryStage, TryState};
 use super::scope::{Leaving, Scope, check};
-use super::{Activation, Execution, HISTORY_FACTS_MAX, Outcome, State, StepContext, duration_of};
+use super::{
+    Activation, Execution, HISTORY_FACTS_MAX, Outcome, STEP_BYTES_MAX, State, StepContext, duration_of, step_too_long,
+};
 use crate::error::{StandardError, WorkflowError};
 use crate::history::{Fact, MeasurementKind};
 use crate::ids::{ActivationId, TaskIx};
@@ -85,6 +87,10 @@ impl Execution {
                 );
                 self.cancel_all(cx);
                 return self.fault_workflow(WorkflowError::standard(StandardError::Runtime, detail), cx);
+            }
+            if cx.history.len() > STEP_BYTES_MAX {
+                self.cancel_all(cx);
+                return self.fault_workflow(step_too_long(), cx);
             }
             match next {
                 Move::Enter { parent, list, position, input } => {

@@ -50,6 +50,15 @@ pub use scope::error_value;
 
 /// How many facts the history of one execution may have; the next faults it. A loop without end meets it.
 pub const HISTORY_FACTS_MAX: u32 = 100_000;
+/// How many bytes one step of an execution may record and ask for, and its live state may have; what is more faults it.
+/// A commit of several such steps still fits a block.
+pub const STEP_BYTES_MAX: usize = 16 << 20;
+
+/// What a step that reaches [`STEP_BYTES_MAX`] faults by.
+pub(crate) fn step_too_long() -> WorkflowError {
+    let detail = format!("a step may record and keep {STEP_BYTES_MAX} bytes, and this one is longer: use smaller data");
+    WorkflowError::standard(StandardError::Runtime, detail)
+}
 
 /// What the runtime says of itself in `$runtime`.
 #[derive(Clone, Debug)]

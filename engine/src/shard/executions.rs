@@ -16,7 +16,7 @@ use super::{DefinitionState, Shard};
 use crate::effect::ExecutionEffect;
 use crate::error::{StandardError, WorkflowError};
 use crate::event::CloudEvent;
-use crate::execution::{Execution, Outcome, Start, State, StepContext};
+use crate::execution::{Execution, Outcome, STEP_BYTES_MAX, Start, State, StepContext, step_too_long};
 use crate::history::{Trigger, TriggerKind};
 use crate::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
 use crate::input::{Control, ExecutionInput, Note, PeerMessage, Subscription};
@@ -63,11 +63,13 @@ impl Shard {
         }
         let start = Start { id, definition, input, trigger, parent, element_text };
         let mut execution = Execution::new(&start, step.now);
-        if let Err(error) = self.guarded(step, |cx| execution.begin(&start, plan, cx)) {
+        let begun = self.guarded(step, |cx| execution.begin(&start, plan, cx));
+        if let Err(error) = begun.and_then(|()| self.settle(None, &execution, plan, step)) {
             execution = Execution::new(&start, step.now);
             self.unguarded(step, |cx| execution.begin_faulted(&start, error, cx));
+            // What has ended keeps nothing that could be too long.
+            let _ = self.settle(None, &execution, plan, step);
         }
-        self.settle(None, &execution, plan, step);
         Some(id)
     }
 
@@ -84,13 +86,12 @@ impl Shard {
         let moved = self.guarded(step, |cx| {
             execution.apply(input, plan, cx);
         });
-        if let Err(error) = moved {
-            execution = before.clone();
-            self.unguarded(step, |cx| execution.abandon(error, cx));
-        } else if step.history.is_empty() && step.effects.is_empty() && execution == before {
+        if moved.is_ok() && step.history.is_empty() && step.effects.is_empty() && execution == before {
             return;
         }
-        self.settle(Some(&before), &execution, plan, step);
+        if let Err(error) = moved.and_then(|()| self.settle(Some(&before), &execution, plan, step)) {
+            self.give_up(id, error, step);
+        }
     }
 
     /// Faults a live execution.
@@ -100,18 +101,16 @@ impl Shard {
         let Some(entry) = catalog.entry(before.definition()) else { return };
         let mut execution = before.clone();
         self.unguarded(step, |cx| execution.abandon(error, cx));
-        self.settle(Some(&before), &execution, &entry.plan, step);
+        // What has ended keeps nothing that could be too long.
+        let _ = self.settle(Some(&before), &execution, &entry.plan, step);
     }
 
-    /// Runs a step of an execution. A panic in it is a defect of the engine: it harms this execution alone.
+    /// Runs a step of an execution. A panic in it is a defect of the engine: it harms this execution alone, and so does a
+    /// step that records or asks for too much.
     fn guarded(&mut self, step: &mut Step, advance: impl FnOnce(&mut StepContext<'_>)) -> Result<(), WorkflowError> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.unguarded(step, advance)));
-        result.map_err(|panic| {
-            step.released.panics += 1;
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            WorkflowError::standard(StandardError::Runtime, format!("a defect of the engine stopped it: {text}"))
-        })
+        caught(|| self.unguarded(step, advance)).inspect_err(|_| step.released.panics += 1)?;
+        let asked: usize = step.effects.iter().map(ExecutionEffect::size).sum();
+        if step.history.len().max(asked) > STEP_BYTES_MAX { Err(step_too_long()) } else { Ok(()) }
     }
 
     fn unguarded(&self, step: &mut Step, advance: impl FnOnce(&mut StepContext<'_>)) {
@@ -133,7 +132,16 @@ impl Shard {
 
     /// Records an execution after a step of it, keeps it or tells who waits for its end, and sees to what it asks for.
     /// `before` is how it was, unless it begins.
-    fn settle(&mut self, before: Option<&Execution>, execution: &Execution, plan: &Plan, step: &mut Step) {
+    ///
+    /// # Errors
+    /// It goes on, and its state is too long to be kept; nothing was done.
+    fn settle(
+        &mut self,
+        before: Option<&Execution>,
+        execution: &Execution,
+        plan: &Plan,
+        step: &mut Step,
+    ) -> Result<(), WorkflowError> {
         let id = execution.id();
         let header = ExecutionHeader {
             id,
@@ -143,7 +151,7 @@ impl Shard {
             ends: execution.phase().is_terminal(),
             time: step.now,
         };
-        let (history, mut tail) = (&step.history, 0);
+        let (history, start, mut tail) = (&step.history, step.records.len(), 0);
         write_execution(
             &mut step.records,
             &header,
@@ -156,6 +164,11 @@ impl Shard {
                 }
             },
         );
+        // A state that is longer is not whole.
+        if step.records.len() - tail > STEP_BYTES_MAX {
+            step.records.truncate(start);
+            return Err(step_too_long());
+        }
         for measurement in step.measured.drain(..) {
             measurement.join(&mut step.released.measurements);
         }
@@ -164,13 +177,15 @@ impl Shard {
             let wake = wake.expect("what was just written can be read");
             self.timers.change(id, wake, execution.next_wake());
         }
-        self.resubscribe(before, execution, plan, step);
+        // One that is given up over a defect may have none that can be told; a subscription that is left harms nobody.
+        let _ = caught(|| self.resubscribe(before, execution, plan, step));
         for effect in std::mem::take(&mut step.effects) {
             self.effect(id, effect, step);
         }
         if header.ends {
             self.ended(execution, header.begins, step);
         }
+        Ok(())
     }
 
     fn ended(&mut self, execution: &Execution, begins: bool, step: &mut Step) {
@@ -314,4 +329,13 @@ impl Shard {
         let task = parent.activations().iter().find(|task| task.id == activation);
         task.is_some_and(|task| matches!(task.state, State::Child { child: None, .. }))
     }
+}
+
+/// Does what may panic through a defect of the engine, and makes an error of that.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, WorkflowError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        WorkflowError::standard(StandardError::Runtime, format!("a defect of the engine stopped it: {text}"))
+    })
 }

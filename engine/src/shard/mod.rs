@@ -114,6 +114,8 @@ pub struct Shard {
     absorbed: dedup::Absorbed,
     outbox: outbox::Outbox,
     publications: outbox::Publications,
+    /// While publications take more bytes than this, no schedule starts anything.
+    publications_max: usize,
     schedules: schedule::Schedules,
     gatherers: gather::Gatherers,
     subscriptions: subscriptions::Subscriptions,
@@ -146,6 +148,7 @@ impl Shard {
             absorbed: dedup::Absorbed::default(),
             outbox: outbox::Outbox::default(),
             publications: outbox::Publications::default(),
+            publications_max: usize::MAX,
             schedules: schedule::Schedules::default(),
             gatherers: gather::Gatherers::default(),
             subscriptions: subscriptions::Subscriptions::default(),
@@ -187,13 +190,30 @@ impl Shard {
         self.outbox.len() + self.publications.waiting().len()
     }
 
+    /// What the events that wait for sinks take in memory, in bytes, roughly.
+    #[must_use]
+    pub fn publications_bytes(&self) -> usize {
+        self.publications.bytes()
+    }
+
+    /// While the events that wait for sinks take more bytes than this, no schedule starts anything. Who gives inputs sees
+    /// to the rest.
+    pub fn hold_schedules_above(&mut self, publications_bytes: usize) {
+        self.publications_max = publications_bytes;
+    }
+
+    fn may_schedule(&self) -> bool {
+        self.publications.bytes() <= self.publications_max
+    }
+
     /// When [`Shard::step`] must next be called even without an input.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
         if !self.is_open() {
             return None;
         }
-        [self.timers.next(), self.schedules.next()].into_iter().flatten().min()
+        let schedule = if self.may_schedule() { self.schedules.next() } else { None };
+        [self.timers.next(), schedule].into_iter().flatten().min()
     }
 
     /// Takes back the records of a step that are durable: the next ones are written where they were, for new memory costs
@@ -364,7 +384,8 @@ impl Shard {
             self.advance(execution, ExecutionInput::Timers, step);
             self.work(step);
         }
-        for definition in self.schedules.due(step.now) {
+        let due = if self.may_schedule() { self.schedules.due(step.now) } else { Vec::new() };
+        for definition in due {
             self.start_scheduled(definition, step);
             self.work(step);
         }

@@ -90,11 +90,14 @@ impl Outbox {
 pub(super) struct Publications {
     last: u64,
     waiting: BTreeMap<u64, Arc<CloudEvent>>,
+    /// What those that wait take in memory.
+    bytes: usize,
 }
 
 impl Publications {
     pub fn push(&mut self, event: Arc<CloudEvent>) -> u64 {
         self.last += 1;
+        self.bytes += event.size();
         self.waiting.insert(self.last, event);
         self.last
     }
@@ -103,13 +106,21 @@ impl Publications {
     pub fn restore(&mut self, number: u64, event: Option<Arc<CloudEvent>>) {
         self.last = self.last.max(number);
         if let Some(event) = event {
+            self.bytes += event.size();
             self.waiting.insert(number, event);
         }
     }
 
     /// Whether it was waiting.
     pub fn delivered(&mut self, number: u64) -> bool {
-        self.waiting.remove(&number).is_some()
+        let waiting = self.waiting.remove(&number);
+        self.bytes -= waiting.as_ref().map_or(0, |event| event.size());
+        waiting.is_some()
+    }
+
+    /// What those that wait take in memory, in bytes, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn last(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::codec::ShardRecord;
+use super::executions::caught;
 use super::ready::{Ready, ShardEffect};
 use super::step::Step;
 use super::subscriptions::by_home;
@@ -145,6 +146,8 @@ impl Shard {
         let waiting = self.live.iter().filter_map(|(id, live)| Some((live.wake?, id)));
         self.timers.fill(waiting);
         self.ask_again(&mut step);
+        // Only what was given up leaves some.
+        self.work(&mut step);
         for (publication, event) in self.publications.waiting() {
             let event = event.clone();
             step.released.effects.push(ShardEffect::Publish { publication, event });
@@ -167,10 +170,17 @@ impl Shard {
 
     /// Asks again for what is outstanding. Who listens at other shards is told when they are there to hear it.
     fn ask_again(&mut self, step: &mut Step) {
-        let catalog = self.catalog.clone();
+        let (catalog, mut defects) = (self.catalog.clone(), Vec::new());
         for (id, live) in self.live.iter().filter(|(_, live)| live.asks) {
             let (Ok(execution), Some(entry)) = (live.execution(), catalog.entry(live.definition)) else { continue };
-            for effect in execution.outstanding(&entry.plan) {
+            let outstanding = match caught(|| execution.outstanding(&entry.plan)) {
+                Ok(outstanding) => outstanding,
+                Err(error) => {
+                    defects.push((id, error));
+                    continue;
+                }
+            };
+            for effect in outstanding {
                 match effect {
                     ExecutionEffect::Call { activation, attempt, request } => {
                         step.released.effects.push(ShardEffect::Call { execution: id, activation, attempt, request });
@@ -192,6 +202,10 @@ impl Shard {
                     | ExecutionEffect::CancelChild { .. } => {}
                 }
             }
+        }
+        for (id, error) in defects {
+            step.released.panics += 1;
+            self.give_up(id, error, step);
         }
     }
 

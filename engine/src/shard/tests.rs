@@ -1,6 +1,7 @@
 //! Shards among themselves: a node of some shards in memory, which commits at once and can crash at any point.
 
 mod check;
+mod faults;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -30,13 +30,15 @@ use tracker::Tracker;
 use crate::config::{ConfigError, From, KafkaConfig, SourceConfig};
 use crate::dead_letter::DeadLetter;
 use crate::mapping::{Decoder, Message};
-use crate::source::{BATCH_MAX, Intake, Receipts, Rejected, Source, now};
+use crate::source::{BATCH_BYTES_MAX, BATCH_MAX, Intake, Receipts, Rejected, Source, now};
 use crate::status::Status;
 
 /// How long a poll waits for the first message of a batch; receipts are looked at in between.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// A shorter jam is waited out, for pausing throws away what was fetched ahead.
 const PAUSE_AFTER: Duration = Duration::from_millis(250);
+/// How long to wait before a client that has failed is replaced.
+const REOPEN_AFTER: Duration = Duration::from_secs(2);
 /// How long a stopping source waits for receipts.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
@@ -50,11 +52,8 @@ pub fn start(config: &SourceConfig, intake: mpsc::Sender<Intake>) -> Result<Sour
         return Err(ConfigError::new(config.name.clone(), "not a Kafka source"));
     };
     let status = Arc::new(Status::default());
-    let watcher = Watcher { tracker: Mutex::default(), assigned: AtomicBool::new(false), status: status.clone() };
     let wrong = |error: KafkaError| ConfigError::new(format!("{}.kafka", config.name), error.to_string());
-    let consumer: BaseConsumer<Watcher> = settings(&kafka).create_with_context(watcher).map_err(wrong)?;
-    let topics: Vec<&str> = kafka.topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics).map_err(wrong)?;
+    let consumer = open(&kafka, Tracker::default(), &status).map_err(wrong)?;
     let (stop, stopped) = watch::channel(false);
     let (receipts, durable) = Receipts::channel();
     let mut worker = Worker {
@@ -63,8 +62,8 @@ pub fn start(config: &SourceConfig, intake: mpsc::Sender<Intake>) -> Result<Sour
         batch: Batch::default(),
         paused: false,
         jammed_since: None,
-        unacknowledged_max: kafka.unacknowledged_max,
         consumer,
+        kafka,
         status: status.clone(),
         intake,
         receipts,
@@ -72,6 +71,16 @@ pub fn start(config: &SourceConfig, intake: mpsc::Sender<Intake>) -> Result<Sour
         stopped,
     };
     Ok(Source::new(status, stop, tokio::task::spawn_blocking(move || worker.run())))
+}
+
+/// A consumer, subscribed.
+fn open(kafka: &KafkaConfig, tracker: Tracker, status: &Arc<Status>) -> Result<BaseConsumer<Watcher>, KafkaError> {
+    let tracker = Mutex::new(tracker);
+    let watcher = Watcher { tracker, assigned: AtomicBool::new(false), status: status.clone() };
+    let consumer: BaseConsumer<Watcher> = settings(kafka).create_with_context(watcher)?;
+    let topics: Vec<&str> = kafka.topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
 }
 
 fn settings(config: &KafkaConfig) -> ClientConfig {
@@ -153,6 +162,8 @@ impl ConsumerContext for Watcher {
 struct Batch {
     events: Vec<SourceEvent>,
     dead_letters: Vec<Rejected>,
+    /// Of the payloads.
+    bytes: usize,
 }
 
 struct Worker {
@@ -164,7 +175,7 @@ struct Worker {
     batch: Batch,
     paused: bool,
     jammed_since: Option<Instant>,
-    unacknowledged_max: usize,
+    kafka: KafkaConfig,
     intake: mpsc::Sender<Intake>,
     receipts: Receipts,
     durable: mpsc::UnboundedReceiver<Vec<u64>>,
@@ -175,10 +186,14 @@ impl Worker {
     fn run(&mut self) {
         // An error of `has_changed` means that nobody holds the source any more.
         while !self.intake.is_closed() && self.stopped.has_changed().is_ok_and(|changed| !changed) {
+            if let Some((_, reason)) = self.consumer.client().fatal_error() {
+                self.replace(reason);
+                continue;
+            }
             self.advance();
             self.hand_on();
             let waiting = self.consumer.context().tracker().waiting();
-            if self.batch.events.len() + self.batch.dead_letters.len() > 0 || waiting >= self.unacknowledged_max {
+            if self.batch.events.len() + self.batch.dead_letters.len() > 0 || waiting >= self.kafka.unacknowledged_max {
                 self.wait_out();
             } else {
                 self.read();
@@ -186,6 +201,23 @@ impl Worker {
         }
         self.wind_up();
         self.status.disconnected("stopped".into());
+    }
+
+    /// After a fatal error, such as being replaced by another of the same name in its group, a client is of no more use: what
+    /// it has not acknowledged is read again by a new one.
+    fn replace(&mut self, reason: String) {
+        tracing::error!(source = %self.decoder.name(), reason, "the kafka consumer has failed; opening another");
+        self.status.disconnected(reason);
+        std::thread::sleep(REOPEN_AFTER);
+        let tracker = self.consumer.context().tracker().successor();
+        match open(&self.kafka, tracker, &self.status) {
+            Ok(consumer) => {
+                self.consumer = consumer;
+                self.batch = Batch::default();
+                (self.paused, self.jammed_since) = (false, None);
+            }
+            Err(error) => self.status.failed(error.to_string()),
+        }
     }
 
     /// Reads a batch: waits for its first message, then takes what is there.
@@ -196,7 +228,7 @@ impl Worker {
         }
         let mut wait = POLL_WAIT;
         for _ in 0..BATCH_MAX {
-            if !self.poll(wait) {
+            if !self.poll(wait) || self.batch.bytes >= BATCH_BYTES_MAX {
                 return;
             }
             wait = Duration::ZERO;
@@ -242,6 +274,7 @@ impl Worker {
                 let (token, partition) = tracker.take(self.decoder.name(), record.topic(), place.0, place.1);
                 drop(tracker);
                 let message = message(&record);
+                self.batch.bytes += message.payload.as_ref().map_or(0, Bytes::len);
                 let now = now();
                 self.status.received.add(1);
                 match self.decoder.event(&message, now) {
@@ -262,7 +295,7 @@ impl Worker {
 
     /// Gives the batch to the pump, if that has room.
     fn hand_on(&mut self) {
-        let Batch { events, dead_letters } = std::mem::take(&mut self.batch);
+        let Batch { events, dead_letters, bytes } = std::mem::take(&mut self.batch);
         if events.is_empty() && dead_letters.is_empty() {
             return;
         }
@@ -271,7 +304,7 @@ impl Worker {
         match self.intake.try_send(Intake { source, events, dead_letters, receipts: self.receipts.clone() }) {
             Ok(()) => self.status.accepted.add(count),
             Err(TrySendError::Full(intake) | TrySendError::Closed(intake)) => {
-                self.batch = Batch { events: intake.events, dead_letters: intake.dead_letters };
+                self.batch = Batch { events: intake.events, dead_letters: intake.dead_letters, bytes };
             }
         }
     }

@@ -37,6 +37,11 @@ pub(super) struct Done {
 }
 
 impl Tracker {
+    /// One for another consumer, which knows receipts of this one as late.
+    pub(super) fn successor(&self) -> Tracker {
+        Tracker { next_assignment: self.next_assignment, ..Tracker::default() }
+    }
+
     /// Notes a message; gives its token and the name of its partition.
     pub(super) fn take(&mut self, source: &str, topic: &str, partition: i32, offset: i64) -> (u64, Arc<str>) {
         let known = self.assignments.iter().position(|a| a.partition == partition && a.topic == topic);
@@ -124,6 +129,18 @@ mod tests {
         tracker.durable(&[tokens[0], tokens[2]]);
         assert_eq!(done(&mut tracker), [(0, 15)]);
         assert_eq!(tracker.advance(), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn receipts_of_another_consumer_move_nothing() {
+        let mut tracker = Tracker::default();
+        let (old, _) = tracker.take("s", "t", 0, 10);
+        let mut next = tracker.successor();
+        let (again, _) = next.take("s", "t", 0, 10);
+        next.durable(&[old]);
+        assert!(done(&mut next).is_empty());
+        next.durable(&[again]);
+        assert_eq!(done(&mut next), [(0, 10)]);
     }
 
     #[test]

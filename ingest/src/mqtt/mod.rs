@@ -9,6 +9,7 @@ pub(crate) mod client;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use trinity_engine::input::{Origin, SourceEvent};
@@ -20,9 +21,11 @@ use crate::back_off::BackOff;
 use crate::config::{ConfigError, MqttConfig, Retained, SourceConfig};
 use crate::dead_letter::DeadLetter;
 use crate::mapping::{Decoder, Message, delivery_key};
-use crate::source::{BATCH_MAX, Intake, Receipts, Rejected, Source, now};
+use crate::source::{BATCH_BYTES_MAX, BATCH_MAX, Intake, Receipts, Rejected, Source, now};
 use crate::status::Status;
 
+/// Batches that the reader of a connection may be ahead.
+const READS_MAX: usize = 8;
 /// How long a stopping source waits for receipts.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
@@ -83,19 +86,23 @@ enum Read {
 
 /// Polls a connection until it ends; returns why. A task of its own, for a poll that is dropped half-way may lose a packet.
 async fn read(mut connection: Connection, reads: mpsc::Sender<Read>) -> String {
-    let mut batch = Vec::new();
+    let (mut batch, mut bytes) = (Vec::new(), 0);
     loop {
         let read = match connection.next().await {
             Ok(Event::Connected) => Some(Read::Connected),
             Ok(Event::Refused(reason)) => Some(Read::Refused(reason)),
             Ok(Event::Message(message)) => {
+                bytes += message.payload.as_ref().map_or(0, Bytes::len);
                 batch.push(message);
                 None
             }
             Ok(Event::Other) => None,
             Err(reason) => return reason,
         };
-        let full = batch.len() >= BATCH_MAX || !connection.has_more();
+        let full = batch.len() >= BATCH_MAX || bytes >= BATCH_BYTES_MAX || !connection.has_more();
+        if full {
+            bytes = 0;
+        }
         if full && !batch.is_empty() && reads.send(Read::Messages(std::mem::take(&mut batch))).await.is_err() {
             return "stopped".into();
         }
@@ -114,7 +121,7 @@ impl Worker {
             let opened = client::open(&self.mqtt, &self.client_id, &self.setting);
             let reason = match opened {
                 Ok((client, connection)) => {
-                    let (sender, reads) = mpsc::channel(8);
+                    let (sender, reads) = mpsc::channel(READS_MAX);
                     let mut reader = JoinSet::new(); // ended with this worker, however that ends
                     reader.spawn(read(connection, sender));
                     if self.serve(&client, reads).await {

@@ -129,7 +129,7 @@ impl Node {
         let storage = Storage::Memory(disk.clone());
         let (journal, newest, shards) = recover(storage, options, setup.shards, &settings(), &catalog)?;
         let time = shards.iter().map(Shard::time).fold(journal.reader().time(), Ord::max);
-        let clock = Clock::new(time, moment.steady);
+        let clock = Clock::new(time, moment.wall, moment.steady);
         let mut node = Node {
             clock,
             disk,

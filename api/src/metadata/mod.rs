@@ -66,6 +66,15 @@ pub enum MetadataError {
     KeyMissing(String),
 }
 
+impl MetadataError {
+    /// Whether the disk is full: what was asked can be asked again once it is not.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        // SQLITE_FULL
+        matches!(self, MetadataError::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("13"))
+    }
+}
+
 /// Where the key of the secrets is.
 #[derive(Clone, Copy, Debug)]
 pub enum KeySource<'a> {

@@ -1,5 +1,7 @@
 //! Workflows: definitions in, resources out.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use ecow::EcoString;
@@ -18,8 +20,17 @@ use crate::library::{Definition, Line};
 use crate::metadata::MetadataError;
 use crate::metadata::workflow::{ChangeError, Format, NewVersion, Status};
 
+/// When to come back once the disk is full.
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(10);
+
 impl From<MetadataError> for Problem {
     fn from(error: MetadataError) -> Problem {
+        if error.is_full() {
+            return Problem::unavailable(
+                "no space is left for definitions, secrets and dead letters",
+                FULL_RETRY_AFTER,
+            );
+        }
         Problem::internal(&error)
     }
 }

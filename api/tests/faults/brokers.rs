@@ -76,7 +76,8 @@ do:
 async fn serves(asker: &Asker, workflow: &str) {
     let begun = Instant::now();
     let path = format!("/api/v1/workflows/{workflow}/execute?wait=10s");
-    let answer = asker.post(&path).json(&json!([{"id": "api"}])).send().await.expect("an answer");
+    let id = unique("api");
+    let answer = asker.post(&path).json(&json!([{"id": id}])).send().await.expect("an answer");
     assert_eq!(answer.status(), 201);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }

@@ -126,7 +126,8 @@ impl Ledger {
         Verdict {
             lost: published.filter(|id| !events.contains_key(id)).collect(),
             doubled: many(&events),
-            two_keys: many(&calls),
+            // One that was retried by its user is another execution.
+            two_keys: many(&calls).into_iter().filter(|id| !id.starts_with('r')).collect(),
             calls_again: calls.values().map(again).sum(),
             events_again: events.values().map(again).sum(),
         }

@@ -87,7 +87,7 @@ do:
     catch:
       retry: {{delay: {{milliseconds: 30}}, limit: {{attempt: {{count: 100}}}}}}
 - book: {{emit: {{event: {{with: {{type: booked, subject: '${{ .id }}', data: '${{ . }}'}}}}}}}}
-- end: {{set: {{id: '${{ .data.id }}'}}}}
+- done: {{set: {{id: '${{ .data.id }}'}}}}
 "
     )
 }

@@ -19,6 +19,7 @@ pub struct Starting {
 
 impl Process {
     /// Starts it, with what `set_up` adds, and waits until it listens.
+    #[allow(dead_code, reason = "not every test does")]
     pub fn start(set_up: impl FnOnce(&mut Command)) -> Process {
         Process::spawn(set_up).listening()
     }

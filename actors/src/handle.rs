@@ -21,6 +21,8 @@ use crate::status::NodeStatus;
 
 /// How much may be admitted and not yet committed, in units of [`UNIT_BYTES`] of memory; an input is at least one.
 pub const ADMITTED_MAX: usize = 65_536;
+/// The same for what clients ask for, who need not wait behind all that sources have sent.
+pub const CLIENTS_ADMITTED_MAX: usize = 16_384;
 /// An input takes a permit for each so many bytes that it takes in memory.
 const UNIT_BYTES: usize = 1024;
 /// How long a client waits for admission before it is told to come back.
@@ -122,7 +124,10 @@ pub struct Handle(Arc<Inner>);
 pub(crate) struct Inner {
     pub directory: Directory,
     pub shards: u16,
+    /// For sources.
     pub permits: Arc<Semaphore>,
+    /// For clients, who need not wait behind all that sources have sent.
+    pub client_permits: Arc<Semaphore>,
     pub next: AtomicUsize,
     pub status: Arc<NodeStatus>,
     pub reader: Reader,
@@ -260,8 +265,9 @@ impl Handle {
 
     /// Waits until all that was admitted is committed.
     pub(crate) async fn settled(&self) {
-        let all = u32::try_from(ADMITTED_MAX).unwrap_or(u32::MAX);
-        let _ = self.0.permits.acquire_many(all).await;
+        for (permits, all) in [(&self.0.permits, ADMITTED_MAX), (&self.0.client_permits, CLIENTS_ADMITTED_MAX)] {
+            let _ = permits.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await;
+        }
     }
 
     fn check_open(&self) -> Result<(), Refused> {
@@ -269,9 +275,8 @@ impl Handle {
     }
 
     async fn admit(&self, units: usize) -> Result<OwnedSemaphorePermit, Refused> {
-        let wanted = u32::try_from(units.min(ADMITTED_MAX)).unwrap_or(u32::MAX);
         self.check_open()?;
-        self.0.permits.clone().acquire_many_owned(wanted).await.map_err(|_| Refused::Draining)
+        acquire(&self.0.permits, units.min(ADMITTED_MAX)).await
     }
 
     /// For what starts something: not while sinks are behind.
@@ -286,7 +291,9 @@ impl Handle {
         if let Some(reason) = self.0.status.degraded() {
             return Err(Refused::Degraded(reason));
         }
-        match tokio::time::timeout(ADMISSION_PATIENCE, self.admit(units)).await {
+        self.check_open()?;
+        let admitted = acquire(&self.0.client_permits, units.min(CLIENTS_ADMITTED_MAX));
+        match tokio::time::timeout(ADMISSION_PATIENCE, admitted).await {
             Ok(permit) => permit,
             Err(_) => Err(Refused::Busy { retry_after: RETRY_AFTER }),
         }
@@ -318,6 +325,11 @@ impl Handle {
         }
         Admitted(durable)
     }
+}
+
+async fn acquire(permits: &Arc<Semaphore>, units: usize) -> Result<OwnedSemaphorePermit, Refused> {
+    let wanted = u32::try_from(units).unwrap_or(u32::MAX);
+    permits.clone().acquire_many_owned(wanted).await.map_err(|_| Refused::Draining)
 }
 
 /// How many permits events take.

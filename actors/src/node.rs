@@ -23,7 +23,7 @@ use crate::call::{Egress, HttpCaller};
 use crate::clock::SystemClock;
 use crate::committer::Committer;
 use crate::execution_actor::Callers;
-use crate::handle::{ADMITTED_MAX, Handle, Inner};
+use crate::handle::{ADMITTED_MAX, CLIENTS_ADMITTED_MAX, Handle, Inner};
 use crate::journal::{self, Journal, JournalError, Reader, Recovery, Storage};
 use crate::pipeline::SnapshotRule;
 use crate::recovery::Beginning;
@@ -182,6 +182,7 @@ impl Node {
             directory: directory.clone(),
             shards: count,
             permits: Arc::new(Semaphore::new(ADMITTED_MAX)),
+            client_permits: Arc::new(Semaphore::new(CLIENTS_ADMITTED_MAX)),
             next: AtomicUsize::new(0),
             status,
             reader,

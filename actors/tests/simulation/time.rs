@@ -1,6 +1,5 @@
 //! Time in the simulation: what passes, and what the wall clock makes of it.
 
-use trinity_actors::clock::Clock;
 use trinity_engine::time::Timestamp;
 
 /// A moment as the node, and as the simulation sees it.
@@ -23,14 +22,14 @@ const START: &str = "2026-01-01T00:00:00Z";
 
 pub struct Time {
     now: Moment,
-    /// A clock of a node that never stops: that of a node that starts later shows no more.
-    unbroken: Clock,
+    /// The highest that the wall clock ever showed.
+    highest: Timestamp,
 }
 
 impl Time {
     pub fn new() -> Time {
         let wall = Timestamp::parse_rfc3339(START).expect("a time");
-        Time { now: Moment { wall, steady: 0, forward: 0, back: 0, healthy_since: 0 }, unbroken: Clock::new(wall, 0) }
+        Time { now: Moment { wall, steady: 0, forward: 0, back: 0, healthy_since: 0 }, highest: wall }
     }
 
     pub fn now(&self) -> Moment {
@@ -40,7 +39,7 @@ impl Time {
     pub fn pass(&mut self, micros: u64) {
         self.now.steady += micros;
         self.now.wall = Timestamp(self.now.wall.micros() + micros);
-        self.unbroken.read(self.now.wall, self.now.steady);
+        self.highest = self.highest.max(self.now.wall);
     }
 
     /// Sets the wall clock forward or back.
@@ -54,12 +53,12 @@ impl Time {
             self.now.back = micros;
             self.now.wall = Timestamp(wall - micros);
         }
-        self.unbroken.read(self.now.wall, self.now.steady);
+        self.highest = self.highest.max(self.now.wall);
     }
 
-    /// Whether the wall clock shows less than a node's clock may have: who starts now can't tell how long it was away.
-    pub fn is_behind(&mut self) -> bool {
-        self.now.wall < self.unbroken.read(self.now.wall, self.now.steady)
+    /// Whether the wall clock shows less than it once did: who starts now can't tell how long it was away.
+    pub fn is_behind(&self) -> bool {
+        self.now.wall < self.highest
     }
 
     /// Something hinders the node now.

@@ -203,13 +203,9 @@ fn what_is_lost_doubled_or_out_of_order_is_told() {
         "{audit}"
     );
     assert!(audit["disordered"].as_u64() > Some(5), "{audit}");
-    let kinds: Vec<&str> = report["steps"][0]["reasons"]
-        .as_array()
-        .expect("reasons")
-        .iter()
-        .filter_map(|reason| reason["kind"].as_str())
-        .collect();
-    assert_eq!(kinds, ["invariant", "invariant", "invariant"]);
+    // On a busy machine the sender may be late too.
+    let reasons = report["steps"][0]["reasons"].as_array().expect("reasons");
+    assert_eq!(reasons.iter().filter(|reason| reason["kind"] == "invariant").count(), 3, "{reasons:?}");
 }
 
 #[test]

@@ -352,6 +352,7 @@ impl World {
     pub fn reopen(&mut self, disk: MemoryDisk) {
         disk.set_capacity(None);
         self.full = false;
+        self.time.follow();
         let (said, moment) = (self.node.newest, self.time.now());
         let opened = Node::open(disk, self.node.setup, self.present_catalog(), moment);
         self.node = opened.unwrap_or_else(|error| {

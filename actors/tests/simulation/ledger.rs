@@ -93,7 +93,7 @@ impl Ledger {
             (definition, Phase::Completed) if pause_version(definition).is_some() => (2_000_000, true),
             _ => return,
         };
-        let (slept, set_forward) = (ended.steady - begun.steady, ended.forward - begun.forward);
+        let (slept, set_forward) = (ended.steady - begun.steady, ended.followed - begun.followed);
         if exact && slept + set_forward < micros {
             violated(Invariant::TimersAreNeverEarly, format!("{id} slept {slept} µs of {micros}"));
         }

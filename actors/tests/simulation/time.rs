@@ -11,6 +11,8 @@ pub struct Moment {
     pub steady: u64,
     /// By how much the wall clock was set forward so far, in microseconds.
     pub forward: u64,
+    /// What of that the node's clock has followed: it begins with the wall clock and then runs as time passes.
+    pub followed: u64,
     /// By how much it was set back with the last setting.
     pub back: u64,
     /// Since when, in steady microseconds, nothing has hindered the node.
@@ -29,7 +31,7 @@ pub struct Time {
 impl Time {
     pub fn new() -> Time {
         let wall = Timestamp::parse_rfc3339(START).expect("a time");
-        Time { now: Moment { wall, steady: 0, forward: 0, back: 0, healthy_since: 0 }, highest: wall }
+        Time { now: Moment { wall, steady: 0, forward: 0, followed: 0, back: 0, healthy_since: 0 }, highest: wall }
     }
 
     pub fn now(&self) -> Moment {
@@ -59,6 +61,11 @@ impl Time {
     /// Whether the wall clock shows less than it once did: who starts now can't tell how long it was away.
     pub fn is_behind(&self) -> bool {
         self.now.wall < self.highest
+    }
+
+    /// A node starts.
+    pub fn follow(&mut self) {
+        self.now.followed = self.now.forward;
     }
 
     /// Something hinders the node now.

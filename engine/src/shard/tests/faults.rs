@@ -80,7 +80,7 @@ fn a_panic_in_recovery_faults_the_execution_and_opens_the_shard() {
 #[test]
 fn a_step_that_would_not_fit_a_commit_faults_its_execution() {
     let large = "x".repeat(1 << 20);
-    let loops = "do:\n- all: {for: {in: '${ [range(40)] }'}, do: [{one: {set: '${ $workflow.input }'}}]}\n";
+    let loops = "do:\n- all: {for: {in: '${ [range(40)] }'}, do: [{one: {set: {n: '${ $item }', text: '${ $workflow.input }'}}}]}\n";
     let says = "do:\n- all: {for: {in: '${ [range(40)] }'}, do: [{one: {emit: {event: {with: {type: t, data: '${ $workflow.input }'}}}}}]}\n";
     let branches: String = (0..40).map(|n| format!("    - b{n}: {{wait: {{hours: 1}}}}\n")).collect();
     let waits = format!("do:\n- all:\n    fork:\n      branches:\n{}", branches.replace("    -", "      -"));

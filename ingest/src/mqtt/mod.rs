@@ -25,7 +25,7 @@ use crate::source::{BATCH_BYTES_MAX, BATCH_MAX, Intake, Receipts, Rejected, Sour
 use crate::status::Status;
 
 /// Batches that the reader of a connection may be ahead.
-const READS_MAX: usize = 8;
+const READS_MAX: usize = 16;
 /// How long a stopping source waits for receipts.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
@@ -153,6 +153,7 @@ impl Worker {
         let mut connected = false;
         let mut stop_at = None;
         let intake = self.intake.clone();
+        let mut arrived = Vec::new();
         loop {
             let stopping = stop_at.is_some();
             if stopping && self.acks.is_empty() {
@@ -169,26 +170,34 @@ impl Worker {
                         permit.send(held);
                     }
                 }
-                read = reads.recv(), if self.held.is_none() || stopping => match read {
-                    None => return connected,
-                    Some(Read::Connected) => {
-                        connected = true;
-                        self.status.connected();
-                        if let Err(reason) = client.subscribe(&self.mqtt).await {
-                            self.status.failed(reason);
+                // All that is there: the client reads few messages at a time, and a batch costs much the same however long it is.
+                count = reads.recv_many(&mut arrived, READS_MAX), if self.held.is_none() || stopping => {
+                    if count == 0 {
+                        return connected;
+                    }
+                    let mut messages = Vec::new();
+                    for read in arrived.drain(..) {
+                        match read {
+                            Read::Connected => {
+                                connected = true;
+                                self.status.connected();
+                                if let Err(reason) = client.subscribe(&self.mqtt).await {
+                                    self.status.failed(reason);
+                                }
+                            }
+                            Read::Refused(reason) => {
+                                tracing::error!(source = %self.decoder.name(), %reason, "subscription refused");
+                                self.status.failed(reason);
+                            }
+                            Read::Messages(more) => messages.extend(more),
                         }
                     }
-                    Some(Read::Refused(reason)) => {
-                        tracing::error!(source = %self.decoder.name(), %reason, "subscription refused");
-                        self.status.failed(reason);
-                    }
-                    // Not acknowledged, so the session keeps them for the next start.
-                    Some(Read::Messages(_)) if stopping => {}
-                    Some(Read::Messages(messages)) => {
+                    // While it stops they are not acknowledged, so the session keeps them for the next start.
+                    if !messages.is_empty() && !stopping {
                         self.take(messages);
                         self.acknowledge(client, Vec::new());
                     }
-                },
+                }
                 _ = self.stopped.changed(), if !stopping => {
                     stop_at = Some(tokio::time::Instant::now() + STOP_WAIT);
                 }

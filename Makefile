@@ -26,7 +26,7 @@ release: packages ## the optimised binary
 
 # All parts of the benchmarks, in order: each is a target bench-NAME.
 BENCHES = w1 live cost latency peers
-bench: packages ## all benchmarks one after the other, in less than 15 minutes; then the plots
+bench: packages ## all benchmarks one after the other; then the plots
 	$(CARGO) build --release -p trinity-benches -p trinity-api
 	@begun=$$(date +%s); failed=; for part in $(BENCHES); do \
 	  echo "== bench-$$part, $$(( $$(date +%s) - begun )) s after the beginning"; \

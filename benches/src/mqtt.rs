@@ -17,7 +17,7 @@ use crate::w1;
 /// Connections that fill the backlog.
 const PUBLISHERS: u64 = 2;
 /// How long a broker may say nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the broker keeps a session.
 const SESSION_SECONDS: u32 = 600;
 /// As many unacknowledged messages as a source of Trinity takes by default.
@@ -150,7 +150,19 @@ pub async fn execute(
     while submitted < count {
         let intake = match next.take() {
             Some(intake) => intake,
-            None => received.recv().await.ok_or("the source ended")?,
+            None => match tokio::time::timeout(PATIENCE, received.recv()).await {
+                Ok(intake) => intake.ok_or("the source ended")?,
+                Err(_) => {
+                    return Err(format!(
+                        "the source is silent: {submitted} {:?} {:?} {:?} {:?} {:?}",
+                        source.status().received.get(),
+                        source.status().acknowledged.get(),
+                        source.status().accepted.get(),
+                        source.status().disconnects.get(),
+                        source.status().last_error()
+                    ));
+                }
+            },
         };
         submitted += intake.events.len() as u64;
         let tokens: Vec<u64> = intake.events.iter().map(|event| event.token).collect();
@@ -161,11 +173,19 @@ pub async fn execute(
             }
         });
     }
-    while source.status().acknowledged.get() < count {
-        if watch.wall() > PATIENCE * 10 {
-            return Err("not all was acknowledged".into());
-        }
+    let status = source.status();
+    let (mut acknowledged, mut moved) = (0, tokio::time::Instant::now());
+    while acknowledged < count {
         tokio::time::sleep(Duration::from_millis(2)).await;
+        if status.acknowledged.get() > acknowledged {
+            (acknowledged, moved) = (status.acknowledged.get(), tokio::time::Instant::now());
+        } else if moved.elapsed() > PATIENCE {
+            let (received, lost, error) = (status.received.get(), status.disconnects.get(), status.last_error());
+            return Err(format!(
+                "{acknowledged} of {count} were acknowledged and no more; {received} received, {submitted} executed, \
+                 {lost} connections lost: {error:?}"
+            ));
+        }
     }
     let line = watch.line("W1 from Mosquitto", count);
     let rate = count as f64 / watch.wall().as_secs_f64();

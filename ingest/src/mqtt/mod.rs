@@ -1,21 +1,23 @@
 //! MQTT as a source: a delivery is acknowledged when what it caused is durable.
 //!
 //! Back-pressure: the broker sends at most `receive_maximum` unacknowledged messages (MQTT 5; with 3.1.1 its own limit);
-//! beyond that, and for QoS 0, the connection is not read.
+//! beyond that, and while the pump has no room, the connection is not read.
 
 mod acks;
-pub(crate) mod client;
+pub(crate) mod link;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
 use trinity_engine::input::{Origin, SourceEvent};
+use trinity_engine::time::Timestamp;
 
 use acks::{Ack, AckQueue};
-use client::{Client, Connection, Event};
+use link::{Incoming, Link};
 
 use crate::back_off::BackOff;
 use crate::config::{ConfigError, MqttConfig, Retained, SourceConfig};
@@ -24,10 +26,10 @@ use crate::mapping::{Decoder, Message, delivery_key};
 use crate::source::{BATCH_BYTES_MAX, BATCH_MAX, Intake, Receipts, Rejected, Source, now};
 use crate::status::Status;
 
-/// Batches that the reader of a connection may be ahead.
-const READS_MAX: usize = 16;
 /// How long a stopping source waits for receipts.
 const STOP_WAIT: Duration = Duration::from_secs(5);
+/// How long it then waits for the end of the connection.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
 /// Starts a source. The broker need not answer yet.
 ///
@@ -42,7 +44,10 @@ pub fn start(config: &SourceConfig, node: &str, intake: mpsc::Sender<Intake>) ->
     };
     let setting = format!("{}.mqtt", config.name);
     let client_id = mqtt.connection.client_id.clone().unwrap_or_else(|| format!("trinity-{node}-{}", config.name));
-    client::open(&mqtt, &client_id, &setting)?; // certificates are read: a mistake shows at start
+    let (_, _, secure) = mqtt.connection.address(&setting)?;
+    if secure {
+        tls::settings(&mqtt.connection, &setting)?; // certificates are read: a mistake shows at start
+    }
     let status = Arc::new(Status::default());
     let (stop, stopped) = watch::channel(false);
     let (receipts, durable) = Receipts::channel();
@@ -51,6 +56,7 @@ pub fn start(config: &SourceConfig, node: &str, intake: mpsc::Sender<Intake>) ->
         status: status.clone(),
         acks: AckQueue::default(),
         held: None,
+        held_bytes: 0,
         mqtt,
         client_id,
         setting,
@@ -71,73 +77,53 @@ struct Worker {
     acks: AckQueue,
     /// What the pump had no room for yet.
     held: Option<Intake>,
+    /// Bytes of the payloads in it.
+    held_bytes: usize,
     intake: mpsc::Sender<Intake>,
     receipts: Receipts,
     durable: mpsc::UnboundedReceiver<Vec<u64>>,
     stopped: watch::Receiver<bool>,
 }
 
-/// What the reader of a connection hands over.
-enum Read {
-    Connected,
-    Refused(String),
-    Messages(Vec<Message>),
+/// What became of a message.
+enum Held {
+    Event,
+    DeadLetter,
+    Ignored,
 }
 
-/// Polls a connection until it ends; returns why. A task of its own, for a poll that is dropped half-way may lose a packet.
-async fn read(mut connection: Connection, reads: mpsc::Sender<Read>) -> String {
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    loop {
-        let read = match connection.next().await {
-            Ok(Event::Connected) => Some(Read::Connected),
-            Ok(Event::Refused(reason)) => Some(Read::Refused(reason)),
-            Ok(Event::Message(message)) => {
-                bytes += message.payload.as_ref().map_or(0, Bytes::len);
-                batch.push(message);
-                None
-            }
-            Ok(Event::Other) => None,
-            Err(reason) => return reason,
-        };
-        let full = batch.len() >= BATCH_MAX || bytes >= BATCH_BYTES_MAX || !connection.has_more();
-        if full {
-            bytes = 0;
-        }
-        if full && !batch.is_empty() && reads.send(Read::Messages(std::mem::take(&mut batch))).await.is_err() {
-            return "stopped".into();
-        }
-        if let Some(read) = read
-            && reads.send(read).await.is_err()
-        {
-            return "stopped".into();
-        }
-    }
+/// Why a connection is served no longer.
+enum End {
+    /// The source stops, and all that waited has been acknowledged or given up.
+    Stopped,
+    /// The connection ended.
+    Lost(String),
 }
 
 impl Worker {
     async fn run(mut self) {
         let mut back_off = BackOff::default();
         while !*self.stopped.borrow() && !self.intake.is_closed() {
-            let opened = client::open(&self.mqtt, &self.client_id, &self.setting);
+            let opened = tokio::select! {
+                opened = Link::open(&self.mqtt, &self.client_id, &self.setting) => opened,
+                _ = self.stopped.changed() => break,
+            };
             let reason = match opened {
-                Ok((client, connection)) => {
-                    let (sender, reads) = mpsc::channel(READS_MAX);
-                    let mut reader = JoinSet::new(); // ended with this worker, however that ends
-                    reader.spawn(read(connection, sender));
-                    if self.serve(&client, reads).await {
-                        back_off.reset();
-                    }
+                Ok(mut link) => {
+                    back_off.reset();
+                    self.status.connected();
+                    let end = self.serve(&mut link).await;
                     self.acks.reset();
-                    match tokio::time::timeout(Duration::from_secs(1), reader.join_next()).await {
-                        Ok(Some(Ok(reason))) => reason,
-                        _ => "the connection was given up".into(),
+                    match end {
+                        End::Stopped => {
+                            link.close(CLOSE_WAIT).await;
+                            break;
+                        }
+                        End::Lost(reason) => reason,
                     }
                 }
-                Err(error) => error.to_string(),
+                Err(reason) => reason,
             };
-            if *self.stopped.borrow() {
-                break;
-            }
             tracing::warn!(source = %self.decoder.name(), %reason, "no connection to the mqtt broker");
             self.status.disconnected(reason);
             tokio::select! {
@@ -148,109 +134,145 @@ impl Worker {
         self.status.disconnected("stopped".into());
     }
 
-    /// Serves one connection until it ends or the source stops; returns whether it ever was connected.
-    async fn serve(&mut self, client: &Client, mut reads: mpsc::Receiver<Read>) -> bool {
-        let mut connected = false;
-        let mut stop_at = None;
+    /// Serves a connection until it ends or the source stops.
+    async fn serve(&mut self, link: &mut Link) -> End {
+        if let Err(reason) = link.output.subscribe(&self.mqtt) {
+            return End::Lost(reason);
+        }
         let intake = self.intake.clone();
-        let mut arrived = Vec::new();
+        let mut stop_at = None;
+        let mut pings = tokio::time::interval_at(Instant::now() + link.keep_alive / 2, link.keep_alive / 2);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
         loop {
             let stopping = stop_at.is_some();
-            if stopping && self.acks.is_empty() {
-                client.disconnect();
-                let end = tokio::time::Instant::now() + Duration::from_millis(500);
-                while let Ok(Some(_)) = tokio::time::timeout_at(end, reads.recv()).await {}
-                return connected;
+            if let Err(reason) = self.take(link, stopping) {
+                return End::Lost(reason);
             }
+            if stopping && self.acks.is_empty() && link.output.is_empty() {
+                return End::Stopped;
+            }
+            let may_read = !stopping && self.has_room();
             tokio::select! {
-                Some(tokens) = self.durable.recv() => self.acknowledge(client, tokens),
-                permit = intake.reserve(), if self.held.is_some() => {
-                    let Ok(permit) = permit else { return connected };
-                    if let Some(held) = self.held.take() {
+                tokens = self.durable.recv() => self.acknowledge(link, tokens.unwrap_or_default()),
+                written = link.output.write(&mut link.writer), if !link.output.is_empty() => {
+                    if let Err(reason) = written {
+                        return End::Lost(reason);
+                    }
+                }
+                permit = intake.reserve(), if self.held.is_some() => match (permit, self.held.take()) {
+                    (Ok(permit), Some(held)) => {
+                        self.held_bytes = 0;
                         permit.send(held);
                     }
-                }
-                // All that is there: the client reads few messages at a time, and a batch costs much the same however long it is.
-                count = reads.recv_many(&mut arrived, READS_MAX), if self.held.is_none() || stopping => {
-                    if count == 0 {
-                        return connected;
+                    _ => return End::Lost("nobody takes the messages any more".into()),
+                },
+                read = link.input.read(&mut link.reader), if may_read => match read {
+                    Ok(()) => heard = Instant::now(),
+                    Err(reason) => return End::Lost(reason),
+                },
+                _ = pings.tick() => {
+                    if !may_read {
+                        heard = Instant::now(); // nobody listened
+                    } else if heard.elapsed() > 2 * link.keep_alive {
+                        return End::Lost("the broker is silent".into());
                     }
-                    let mut messages = Vec::new();
-                    for read in arrived.drain(..) {
-                        match read {
-                            Read::Connected => {
-                                connected = true;
-                                self.status.connected();
-                                if let Err(reason) = client.subscribe(&self.mqtt).await {
-                                    self.status.failed(reason);
-                                }
-                            }
-                            Read::Refused(reason) => {
-                                tracing::error!(source = %self.decoder.name(), %reason, "subscription refused");
-                                self.status.failed(reason);
-                            }
-                            Read::Messages(more) => messages.extend(more),
-                        }
-                    }
-                    // While it stops they are not acknowledged, so the session keeps them for the next start.
-                    if !messages.is_empty() && !stopping {
-                        self.take(messages);
-                        self.acknowledge(client, Vec::new());
-                    }
+                    link.output.ping();
                 }
-                _ = self.stopped.changed(), if !stopping => {
-                    stop_at = Some(tokio::time::Instant::now() + STOP_WAIT);
+                _ = self.stopped.changed(), if !stopping => stop_at = Some(Instant::now() + STOP_WAIT),
+                () = tokio::time::sleep_until(stop_at.unwrap_or_else(Instant::now)), if stopping => {
+                    self.acks.reset();
+                    return End::Stopped;
                 }
-                () = tokio::time::sleep_until(stop_at.unwrap_or_else(tokio::time::Instant::now)), if stopping => self.acks.reset(),
             }
         }
     }
 
-    /// Decodes a batch and holds it for the pump.
-    fn take(&mut self, messages: Vec<Message>) {
+    /// Whether more may be read: what is held for the pump and what waits for its receipt have a bound.
+    fn has_room(&self) -> bool {
+        let held = self.held.as_ref().map_or(0, |held| held.events.len() + held.dead_letters.len());
+        held < BATCH_MAX && self.held_bytes < BATCH_BYTES_MAX && self.acks.len() < self.mqtt.receive_maximum.into()
+    }
+
+    /// Decodes what has come, as far as there is room, and holds it for the pump. What comes while the source stops is not
+    /// acknowledged, so that the session keeps it for the next start.
+    fn take(&mut self, link: &mut Link, stopping: bool) -> Result<(), String> {
         let now = now();
-        let mut events = Vec::with_capacity(messages.len());
-        let mut dead_letters = Vec::new();
-        self.status.received.add(messages.len());
-        for mut message in messages {
-            let Some(mqtt) = message.mqtt.as_mut() else { continue };
-            mqtt.sequence = self.acks.next_token();
-            let (dup, retain) = (mqtt.dup, mqtt.retain);
-            let token = self.acks.push(Ack { qos: mqtt.qos, packet_id: mqtt.packet_id });
-            if retain && self.mqtt.retained == Retained::Ignore {
-                self.acks.durable(token);
-                continue;
-            }
-            match self.decoder.event(&message, now) {
-                Ok(decoded) => {
-                    let origin = match decoded.identified {
-                        true => Origin::Id,
-                        false => Origin::Key { key: delivery_key(&self.client_id, &message), redelivered: dup },
-                    };
-                    events.push(SourceEvent { event: Arc::new(decoded.event), origin, token });
+        let (mut received, mut accepted, mut dead_lettered) = (0, 0, 0);
+        while !stopping
+            && self.has_room()
+            && let Some(incoming) = link.input.next()?
+        {
+            match incoming {
+                Incoming::Message(message) => {
+                    received += 1;
+                    match self.hold(message, now) {
+                        Held::Event => accepted += 1,
+                        Held::DeadLetter => dead_lettered += 1,
+                        Held::Ignored => {}
+                    }
                 }
-                Err(failure) => {
-                    let letter = DeadLetter::new(self.decoder.name(), &message, now, failure);
-                    dead_letters.push(Rejected { letter, token });
+                Incoming::Release(packet_id) => link.output.complete(packet_id),
+                Incoming::Subscribed(Some(reason)) => {
+                    tracing::error!(source = %self.decoder.name(), %reason, "subscription refused");
+                    self.status.failed(reason);
                 }
+                Incoming::Closed(reason) => return Err(reason),
+                Incoming::Subscribed(None) | Incoming::Other => {}
             }
         }
-        self.status.accepted.add(events.len());
-        self.status.dead_lettered.add(dead_letters.len());
-        if events.is_empty() && dead_letters.is_empty() {
-            return;
+        if received > 0 {
+            self.status.received.add(received);
+            self.status.accepted.add(accepted);
+            self.status.dead_lettered.add(dead_lettered);
+            // Those that were ignored need no receipt.
+            self.acknowledge(link, Vec::new());
         }
-        let source = self.decoder.name().clone();
-        self.held = Some(Intake { source, events, dead_letters, receipts: self.receipts.clone() });
+        Ok(())
     }
 
-    fn acknowledge(&mut self, client: &Client, tokens: Vec<u64>) {
+    fn hold(&mut self, mut message: Message, now: Timestamp) -> Held {
+        let Some(mqtt) = message.mqtt.as_mut() else { return Held::Ignored };
+        mqtt.sequence = self.acks.next_token();
+        let (dup, retain) = (mqtt.dup, mqtt.retain);
+        let token = self.acks.push(Ack { qos: mqtt.qos, packet_id: mqtt.packet_id });
+        if retain && self.mqtt.retained == Retained::Ignore {
+            self.acks.durable(token);
+            return Held::Ignored;
+        }
+        let held = self.held.get_or_insert_with(|| Intake {
+            source: self.decoder.name().clone(),
+            events: Vec::new(),
+            dead_letters: Vec::new(),
+            receipts: self.receipts.clone(),
+        });
+        self.held_bytes += message.payload.as_ref().map_or(0, Bytes::len);
+        match self.decoder.event(&message, now) {
+            Ok(decoded) => {
+                let origin = match decoded.identified {
+                    true => Origin::Id,
+                    false => Origin::Key { key: delivery_key(&self.client_id, &message), redelivered: dup },
+                };
+                held.events.push(SourceEvent { event: Arc::new(decoded.event), origin, token });
+                Held::Event
+            }
+            Err(failure) => {
+                let letter = DeadLetter::new(self.decoder.name(), &message, now, failure);
+                held.dead_letters.push(Rejected { letter, token });
+                Held::DeadLetter
+            }
+        }
+    }
+
+    /// These are durable: what is to be acknowledged now goes to the broker.
+    fn acknowledge(&mut self, link: &mut Link, tokens: Vec<u64>) {
         for token in tokens {
             self.acks.durable(token);
         }
         let mut count = 0;
         while let Some(ack) = self.acks.pop() {
-            count += usize::from(client.acknowledge(ack));
+            link.output.acknowledge(ack);
+            count += 1;
         }
         self.status.acknowledged.add(count);
     }

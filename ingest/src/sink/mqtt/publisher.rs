@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumqttc::{Outgoing, Packet, v5};
+use rumqttc::{Outgoing, Packet, TlsConfiguration, Transport, v5};
 use tokio::sync::mpsc;
 
 use crate::config::{ConfigError, MqttConnection, Protocol};
-use crate::mqtt::client::{PACKET_MAX, transport};
+use crate::mqtt::{link::PACKET_MAX, tls};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Most messages under way with a broker of MQTT 5 that sets no limit of its own.
@@ -72,8 +72,11 @@ pub(super) fn open(
     client_id: &str,
     setting: &str,
 ) -> Result<(Publisher, Connection), ConfigError> {
-    let (host, port, tls) = connection.address(setting)?;
-    let transport = if tls { Some(transport(connection, setting)?) } else { None };
+    let (host, port, secure) = connection.address(setting)?;
+    let transport = match secure {
+        true => Some(Transport::tls_with_config(TlsConfiguration::Rustls(tls::settings(connection, setting)?))),
+        false => None,
+    };
     let credentials = connection.username.clone().map(|name| (name, connection.password.clone().unwrap_or_default()));
     Ok(match connection.protocol {
         Protocol::V5 => {

@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ecow::{EcoString, eco_format};
 use trinity_engine::event::CloudEvent;
+use trinity_engine::expression::Reads;
 use trinity_engine::ids::uuid_text;
 use trinity_engine::time::Timestamp;
-use trinity_engine::value::{Map, Value};
+use trinity_engine::value::{Map, Value, format_i64};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::binding;
@@ -165,7 +166,7 @@ impl Decoder {
         let value = data.as_ref().map_or(Value::Null, |data| data.value.clone());
         let time = message.time.unwrap_or(now);
         let text = |part: &str, template: &Template| {
-            let evaluated = template.text(now, || input(message, &value, time));
+            let evaluated = template.text(now, |reads| input(message, &value, time, reads));
             evaluated.map_err(|reason| Failure::new(Stage::Mapping, format!("event.{part}: {reason}")))
         };
         let optional = |part: &str, template: &Option<Template>| match template {
@@ -184,7 +185,7 @@ impl Decoder {
         let id = optional("id", &mapping.id)?.filter(|id| !id.is_empty());
         let source = match optional("source", &mapping.source)? {
             Some(source) if !source.is_empty() => source,
-            _ => joined(&[&self.origin, "/", &message.topic]),
+            _ => [&self.origin, "/", &message.topic].concat().into(),
         };
         let identified = id.is_some();
         let mut event = CloudEvent::new(id.unwrap_or_else(|| self.own_id(message, time)), source, event_type);
@@ -203,9 +204,14 @@ impl Decoder {
     /// An id for a message whose sender gave none: its place on Kafka; on MQTT one that no other delivery has.
     fn own_id(&self, message: &Message, time: Timestamp) -> EcoString {
         if let Some((partition, offset)) = message.place {
-            let digits = (&mut [0; DIGITS_MAX], &mut [0; DIGITS_MAX]);
-            let (partition, offset) = (decimal(i64::from(partition), digits.0), decimal(offset, digits.1));
-            return joined(&[&message.topic, "/", partition, "/", offset]);
+            // Formatting would take longer, and this is done for every message.
+            let mut text = Vec::with_capacity(message.topic.len() + 2 + 2 * DIGITS_MAX);
+            text.extend_from_slice(message.topic.as_bytes());
+            for number in [i64::from(partition), offset] {
+                text.push(b'/');
+                format_i64(number, &mut text);
+            }
+            return std::str::from_utf8(&text).unwrap_or_default().into();
         }
         let mut hash = Xxh3::new();
         hash.update(self.name.as_bytes());
@@ -217,33 +223,8 @@ impl Decoder {
     }
 }
 
-/// The parts as one text. Formatting would take longer, and this is done for every message.
-fn joined(parts: &[&str]) -> EcoString {
-    let mut text = EcoString::with_capacity(parts.iter().map(|part| part.len()).sum());
-    parts.iter().for_each(|part| text.push_str(part));
-    text
-}
-
 /// Bytes of the longest number.
 const DIGITS_MAX: usize = 20;
-
-/// A number in decimal, written to the end of `digits`.
-fn decimal(number: i64, digits: &mut [u8; DIGITS_MAX]) -> &str {
-    let (mut at, mut rest) = (DIGITS_MAX, number.unsigned_abs());
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        at -= 1;
-        digits[at] = b'-';
-    }
-    std::str::from_utf8(&digits[at..]).unwrap_or_default()
-}
 
 /// What marks a delivery of MQTT and its redelivery: the same message under the same packet id to the same client.
 #[must_use]
@@ -287,37 +268,43 @@ fn bytes_as_text(bytes: &[u8]) -> Value {
     Value::String(String::from_utf8_lossy(bytes).into_owned().into())
 }
 
-/// What expressions of the mapping see.
-fn input(message: &Message, payload: &Value, time: Timestamp) -> Value {
+/// What expressions of the mapping see: as much of it as this one looks at.
+fn input(message: &Message, payload: &Value, time: Timestamp, reads: &Reads) -> Value {
     let mut map = Map::default();
-    let mut set = |name: &str, value: Value| {
-        map.insert(EcoString::from(name), value);
+    let mut set = |name: &str, value: &dyn Fn() -> Value| {
+        if reads.has(name) {
+            map.insert(EcoString::from(name), value());
+        }
     };
-    set("topic", Value::String(message.topic.clone()));
-    set("key", message.key.as_deref().map_or(Value::Null, bytes_as_text));
-    let mut headers = Map::default();
-    for (name, value) in &message.headers {
-        headers.insert(EcoString::from(name.as_str()), bytes_as_text(value));
-    }
-    set("headers", Value::Object(headers.clone()));
-    set("payload", payload.clone());
-    set("timestamp", Value::String(time.to_rfc3339().into()));
+    let headers = || {
+        let all = message.headers.iter();
+        Value::Object(all.map(|(name, value)| (EcoString::from(name.as_str()), bytes_as_text(value))).collect())
+    };
+    set("topic", &|| Value::String(message.topic.clone()));
+    set("key", &|| message.key.as_deref().map_or(Value::Null, bytes_as_text));
+    set("headers", &headers);
+    set("payload", &|| payload.clone());
+    set("timestamp", &|| Value::String(time.to_rfc3339().into()));
     if let Some((partition, offset)) = message.place {
-        set("partition", Value::Int(partition.into()));
-        set("offset", Value::Int(offset));
+        set("partition", &|| Value::Int(partition.into()));
+        set("offset", &|| Value::Int(offset));
     }
     if let Some(mqtt) = &message.mqtt {
-        set("qos", Value::Int(mqtt.qos.into()));
-        set("retain", Value::Bool(mqtt.retain));
-        set("dup", Value::Bool(mqtt.dup));
-        let optional = |text: &Option<String>| text.as_deref().map_or(Value::Null, |text| Value::String(text.into()));
-        let mut properties = Map::default();
-        properties.insert(EcoString::from("contentType"), optional(&mqtt.content_type));
-        properties.insert(EcoString::from("responseTopic"), optional(&mqtt.response_topic));
-        let correlation = mqtt.correlation_data.as_deref().map(|data| Value::String(STANDARD.encode(data).into()));
-        properties.insert(EcoString::from("correlationData"), correlation.unwrap_or(Value::Null));
-        properties.insert(EcoString::from("user"), Value::Object(headers));
-        set("properties", Value::Object(properties));
+        set("qos", &|| Value::Int(mqtt.qos.into()));
+        set("retain", &|| Value::Bool(mqtt.retain));
+        set("dup", &|| Value::Bool(mqtt.dup));
+        set("properties", &|| {
+            let optional =
+                |text: &Option<String>| text.as_deref().map_or(Value::Null, |text| Value::String(text.into()));
+            let correlation = mqtt.correlation_data.as_deref().map(|data| Value::String(STANDARD.encode(data).into()));
+            let members = [
+                ("contentType", optional(&mqtt.content_type)),
+                ("responseTopic", optional(&mqtt.response_topic)),
+                ("correlationData", correlation.unwrap_or(Value::Null)),
+                ("user", headers()),
+            ];
+            Value::Object(members.into_iter().map(|(name, value)| (EcoString::from(name), value)).collect())
+        });
     }
     Value::Object(map)
 }

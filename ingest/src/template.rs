@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use ecow::EcoString;
-use trinity_engine::expression::{Context, Expression, Limits, strip_wrapper};
+use trinity_engine::expression::{Context, Expression, Limits, Reads, strip_wrapper};
 use trinity_engine::time::Timestamp;
 use trinity_engine::value::Value;
 
@@ -16,7 +16,7 @@ const LIMITS: Limits = Limits { steps_max: 100_000, memory_max: 16 << 20, depth_
 #[derive(Clone, Debug)]
 pub(crate) enum Template {
     Text(EcoString),
-    Expression(Expression),
+    Expression(Expression, Reads),
 }
 
 impl Template {
@@ -24,19 +24,27 @@ impl Template {
     pub(crate) fn compile(setting: &str, text: &str) -> Result<Template, ConfigError> {
         let Some(source) = strip_wrapper(text) else { return Ok(Template::Text(text.into())) };
         match Expression::compile(source, &[]) {
-            Ok(expression) => Ok(Template::Expression(expression)),
+            Ok(expression) => {
+                let reads = expression.reads();
+                Ok(Template::Expression(expression, reads))
+            }
             Err(error) => Err(ConfigError::new(setting, format!("'{text}' is no expression: {error}"))),
         }
     }
 
-    /// Its text for an input, which is made only for an expression; `None` when that gives null.
-    pub(crate) fn text(&self, now: Timestamp, input: impl FnOnce() -> Value) -> Result<Option<EcoString>, String> {
-        let expression = match self {
+    /// Its text for an input, which is made only for an expression, with the members at least that it looks at; `None` when
+    /// that gives null.
+    pub(crate) fn text(
+        &self,
+        now: Timestamp,
+        input: impl FnOnce(&Reads) -> Value,
+    ) -> Result<Option<EcoString>, String> {
+        let (expression, reads) = match self {
             Template::Text(text) => return Ok(Some(text.clone())),
-            Template::Expression(expression) => expression,
+            Template::Expression(expression, reads) => (expression, reads),
         };
         let context = Context { now, limits: &LIMITS, variables: &|_| Cow::Owned(Value::Null) };
-        match expression.evaluate(&input(), &context) {
+        match expression.evaluate(&input(reads), &context) {
             Ok(Value::Null) => Ok(None),
             Ok(Value::String(text)) => Ok(Some(text)),
             Ok(value) if value.is_container() => Err(format!("gives an {}, not a text", value.type_name())),

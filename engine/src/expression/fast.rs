@@ -6,6 +6,7 @@
 //! the same is tested with every recorded answer and by a fuzzer.
 
 mod build;
+mod reads;
 mod walk;
 
 use ecow::EcoString;
@@ -15,6 +16,7 @@ use super::builtins::Native;
 use crate::value::Value;
 
 pub(super) use build::build;
+pub use reads::Reads;
 pub(super) use walk::Walk;
 
 /// How many outputs a node gives.

@@ -50,6 +50,7 @@ use program::Program;
 
 #[doc(hidden)]
 pub use check::{both_ways_agree, json_survives};
+pub use fast::Reads;
 pub use template::{Template, strip_wrapper};
 
 /// A compiled expression. Cloning shares it.
@@ -230,6 +231,12 @@ impl Expression {
     #[must_use]
     pub fn is_fast(&self) -> bool {
         self.0.fast.is_some()
+    }
+
+    /// Which members of its input it looks at, as far as that is plain to see.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        self.0.fast.as_ref().map_or(Reads::All, Fast::reads)
     }
 
     /// Its source text.

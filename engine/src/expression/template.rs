@@ -14,7 +14,7 @@ pub enum Template {
     Expression(Expression),
     /// A list with expressions inside.
     Array(Vec<Template>),
-    /// A map with expressions inside.
+    /// A map with expressions inside; no key comes twice.
     Object(Vec<(EcoString, Template)>),
 }
 
@@ -29,9 +29,9 @@ impl Template {
             Template::Expression(expression) => expression.evaluate(input, cx),
             Template::Array(items) => items.iter().map(|item| item.evaluate(input, cx)).collect(),
             Template::Object(members) => {
-                let mut map = Map::default();
+                let mut map = Map::with_capacity(members.len());
                 for (key, member) in members {
-                    map.insert(key.clone(), member.evaluate(input, cx)?);
+                    map.push_new(key.clone(), member.evaluate(input, cx)?);
                 }
                 Ok(Value::Object(map))
             }

@@ -19,7 +19,7 @@ use ecow::{EcoString, EcoVec};
 pub use bury::bury;
 pub use decimal::Decimal;
 pub use map::Map;
-pub use number::format_f64;
+pub use number::{format_f64, format_i64};
 pub use parse::{JsonError, ParseLimits};
 
 /// A JSON value. Cloning is a reference count; mutation copies on write.

@@ -76,8 +76,8 @@ pub fn format_f64(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes a whole number.
-pub(super) fn format_i64(value: i64, out: &mut Vec<u8>) {
+/// Writes a whole number in decimal.
+pub fn format_i64(value: i64, out: &mut Vec<u8>) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     let mut rest = value.unsigned_abs();

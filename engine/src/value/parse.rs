@@ -61,6 +61,27 @@ impl Keys {
     }
 }
 
+/// What is open, the innermost apart from the others: most documents are flat, and need no list.
+#[derive(Default)]
+struct Nest {
+    innermost: Option<Open>,
+    others: Vec<Open>,
+}
+
+impl Nest {
+    fn depth(&self) -> usize {
+        self.others.len() + usize::from(self.innermost.is_some())
+    }
+
+    fn push(&mut self, open: Open) {
+        self.others.extend(self.innermost.replace(open));
+    }
+
+    fn pop(&mut self) -> Option<Open> {
+        std::mem::replace(&mut self.innermost, self.others.pop())
+    }
+}
+
 struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -96,13 +117,13 @@ fn is_plain(text: &str) -> bool {
 
 impl Parser<'_> {
     fn document(&mut self, depth_max: usize) -> Result<Value, String> {
-        let mut open: Vec<Open> = Vec::new();
+        let mut open = Nest::default();
         loop {
             // A value starts here.
             let mut value = match self.skip() {
                 Some(b'"') => Value::String(self.string()?),
                 Some(b'{') => {
-                    self.enter(open.len(), depth_max)?;
+                    self.enter(open.depth(), depth_max)?;
                     if self.skip() == Some(b'}') {
                         self.at += 1;
                         Value::Object(Map::new())
@@ -113,7 +134,7 @@ impl Parser<'_> {
                     }
                 }
                 Some(b'[') => {
-                    self.enter(open.len(), depth_max)?;
+                    self.enter(open.depth(), depth_max)?;
                     if self.skip() == Some(b']') {
                         self.at += 1;
                         Value::Array(Array::new())
@@ -131,7 +152,7 @@ impl Parser<'_> {
             };
             // It ended: put it where it belongs, and close what ends with it.
             loop {
-                match open.last_mut() {
+                match open.innermost.as_mut() {
                     None => {
                         return if self.skip().is_none() { Ok(value) } else { Err(self.unexpected("the end")) };
                     }

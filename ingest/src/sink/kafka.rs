@@ -91,7 +91,7 @@ impl Kafka {
             Mode::Structured => binding::kafka::render_structured(event),
         };
         let text = |part: &str, template: &Template| {
-            template.text(now(), || envelope(event)).map_err(|reason| format!("kafka.{part}: {reason}"))
+            template.text(now(), |_| envelope(event)).map_err(|reason| format!("kafka.{part}: {reason}"))
         };
         let topic = text("topic", &self.topic)?.ok_or("kafka.topic is null for this event")?;
         let key = match &self.key {

@@ -30,7 +30,9 @@ fn lent<'v>(value: Value) -> Lent<'v> {
 
 impl<'c> Walk<'c> {
     pub fn new(fast: &Fast, cx: &'c Context<'c>) -> Walk<'c> {
-        Walk { run: Run::new(cx), locals: vec![Value::Null; fast.locals] }
+        let mut locals = Vec::new();
+        locals.resize(fast.locals, Value::Null);
+        Walk { run: Run::new(cx), locals }
     }
 
     /// The first output, if there is one.

@@ -196,7 +196,7 @@ impl Mqtt {
 
     /// The message of an event, when MQTT and this broker can carry it.
     fn message(&self, event: &CloudEvent, packet_max: u32) -> Result<Message, String> {
-        let topic = self.topic.text(now(), || envelope(event)).map_err(|reason| format!("mqtt.topic: {reason}"))?;
+        let topic = self.topic.text(now(), |_| envelope(event)).map_err(|reason| format!("mqtt.topic: {reason}"))?;
         let topic = topic.ok_or("mqtt.topic is null for this event")?;
         if topic.is_empty() || topic.contains(['+', '#']) {
             return Err(format!("mqtt.topic: '{topic}' is no topic to publish to"));

@@ -11,7 +11,7 @@ use super::topics::{self, Progress};
 use super::{Failure, Place, SAMPLES, Subject, System, Way, scratch};
 use crate::kafka;
 
-/// Threads of the topology: with one for each of the four partitions two cores gave no more.
+/// Threads of the topology: one for each core of the machine that the comparison is made for.
 const THREADS: usize = 2;
 
 /// As Kafka is, and with a broker that syncs.

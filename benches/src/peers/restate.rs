@@ -15,7 +15,7 @@ const SERVICE: u16 = 39_080;
 const INGRESS: u16 = 38_080;
 const ADMIN: u16 = 39_070;
 const FABRIC: u16 = 39_122;
-/// Requests under way: with more, only their waiting grew.
+/// Requests under way. The same for all that are asked over HTTP.
 const CONNECTIONS: usize = 256;
 
 /// One handler, and each step journaled.

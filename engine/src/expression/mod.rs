@@ -41,7 +41,7 @@ use std::sync::Arc;
 use ecow::EcoString;
 
 use crate::time::Timestamp;
-use crate::value::Value;
+use crate::value::{Misfit, Value};
 use ast::{Ast, Id, Tree};
 use errors::Stop;
 use fast::{Fast, Walk};
@@ -51,6 +51,10 @@ use program::Program;
 #[doc(hidden)]
 pub use check::{both_ways_agree, json_survives};
 pub use template::{Template, strip_wrapper};
+
+/// Arrays and objects within each other in a result: what is kept must be read again, which has a limit too, and is handed to
+/// code that needs the stack for it.
+const RESULT_DEPTH_MAX: usize = 256;
 
 /// A compiled expression. Cloning shares it.
 #[derive(Clone)]
@@ -83,7 +87,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { steps_max: 1_000_000, memory_max: 24 << 20, depth_max: 10_000 }
+        Limits { steps_max: 500_000, memory_max: 16 << 20, depth_max: 10_000 }
     }
 }
 
@@ -174,7 +178,11 @@ impl Expression {
             Some(fast) => Walk::new(fast, cx).first(fast, input),
             None => Machine::new(&self.0.program, input.clone(), cx).next(),
         };
-        output.map(Option::unwrap_or_default).map_err(EvaluateError::of)
+        let output = output.map_err(EvaluateError::of)?.unwrap_or_default();
+        if output.is_container() {
+            fits(&output, cx.limits)?;
+        }
+        Ok(output)
     }
 
     /// The first `max` outputs on `input`.
@@ -188,6 +196,7 @@ impl Expression {
         max: usize,
     ) -> Result<Vec<Value>, EvaluateError> {
         let (outputs, error) = self.outputs(Way::Best, input, cx, max);
+        outputs.iter().try_for_each(|output| fits(output, cx.limits))?;
         error.map_or(Ok(outputs), Err)
     }
 
@@ -252,6 +261,16 @@ impl Expression {
     pub fn may_give_several(&self) -> bool {
         self.0.several
     }
+}
+
+/// Whether a result can be kept: parts that it shares are written out each time they occur.
+fn fits(output: &Value, limits: &Limits) -> Result<(), EvaluateError> {
+    output.fits(&mut { limits.memory_max }, RESULT_DEPTH_MAX).map_err(|misfit| {
+        EvaluateError::of(Stop::Limit(match misfit {
+            Misfit::TooLarge => "memory",
+            Misfit::TooDeep => "depth",
+        }))
+    })
 }
 
 fn may_give_several(tree: &Tree, root: Id) -> bool {

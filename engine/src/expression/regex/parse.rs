@@ -2,8 +2,8 @@
 
 use ecow::EcoString;
 
-use super::Options;
 use super::class::{self, Class};
+use super::{Options, behind};
 
 /// Groups within each other.
 const DEPTH_MAX: usize = 60;
@@ -35,6 +35,17 @@ pub enum Node {
     /// `\X`, roughly: a character and the marks on it. `\R`: a line end.
     Cluster,
     LineEnd,
+}
+
+impl Node {
+    /// Whether a quantifier may stand behind it: not where there is nothing but a place, unless a group keeps it.
+    fn is_repeatable(&self) -> bool {
+        match self {
+            Node::Assert(_) | Node::Look(..) | Node::Keep => false,
+            Node::Alternate(branches) => branches.iter().all(Node::is_repeatable),
+            _ => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +107,9 @@ pub fn parse(pattern: &str, options: Options) -> Read<Parsed> {
     let count = first.names.len();
     let mut second = Parser::new(pattern, options, count, named);
     let root = second.whole()?;
-    Ok(Parsed { root, names: second.names, groups: second.groups })
+    let parsed = Parsed { root, names: second.names, groups: second.groups };
+    behind::check(&parsed)?;
+    Ok(parsed)
 }
 
 impl<'a> Parser<'a> {
@@ -250,11 +263,10 @@ impl<'a> Parser<'a> {
                 Greed::Greedy
             };
             if let Some(node) = nodes.pop() {
-                if matches!(node, Node::Assert(_)) && min == 0 {
-                    nodes.push(Node::Repeat(Box::new(node), 0, Some(1), greed));
-                } else {
-                    nodes.push(Node::Repeat(Box::new(node), min, max, greed));
+                if !node.is_repeatable() {
+                    return wrong("target of repeat operator is invalid");
                 }
+                nodes.push(Node::Repeat(Box::new(node), min, max, greed));
             }
         }
     }
@@ -372,6 +384,10 @@ impl<'a> Parser<'a> {
 
     /// `(?i)` and `(?i:…)`.
     fn set_options(&mut self) -> Read<Option<Node>> {
+        if self.rest.starts_with('-') {
+            // Where options begin with a minus, jq's syntax expects the number of a group.
+            return wrong("invalid group name <>");
+        }
         let before = self.options;
         let mut on = true;
         loop {
@@ -385,7 +401,8 @@ impl<'a> Parser<'a> {
                 Some(':') => {
                     let inside = self.inside()?;
                     self.options = before;
-                    return Ok(Some(inside));
+                    // A group with options is a group, also around a mere place.
+                    return Ok(Some(if inside.is_repeatable() { inside } else { Node::Concat(vec![inside]) }));
                 }
                 Some(_) => return wrong("undefined group option"),
                 None => return wrong("end pattern in group"),

@@ -144,7 +144,6 @@ const FUNCTIONS: &[&str] = &[
     "trunc | tostring",
     "have_decnum",
     "have_literal_numbers",
-    "ascii?",
     "[range(3)] | .[2]",
     ". == ., . < ., . <= .",
     "[.,.] | group_by(.)",

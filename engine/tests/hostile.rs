@@ -148,7 +148,7 @@ const ENDED: &[(&str, &str)] = &[
     ("label $out | range(1e12) | if . > 5 then ., break $out else empty end", "6"),
     ("0 | until(. > 1000; . + 1)", "1001"),
     ("[range(10000)] | map(. + 1) | add", "50005000"),
-    ("reduce range(50000) as $i (0; . + $i)", "1249975000"),
+    ("reduce range(20000) as $i (0; . + $i)", "199990000"),
     ("last(range(20000))", "19999"),
     ("reduce range(9000) as $i (null; [.]) | [recurse(.[]?)] | length", "9001"),
     ("def fac: if . < 2 then 1 else . * (. - 1 | fac) end; 100 | fac", "9.33262154439441e+157"),

@@ -43,6 +43,7 @@ use ecow::EcoString;
 use crate::time::Timestamp;
 use crate::value::{Misfit, Value};
 use ast::{Ast, Id, Tree};
+use builtins::regex::Kept;
 use errors::Stop;
 use fast::{Fast, Walk};
 use machine::Machine;
@@ -65,6 +66,8 @@ struct Compiled {
     program: Program,
     /// The short way, where it can go it.
     fast: Option<Fast>,
+    /// The regular expressions that are written out in it.
+    regexes: Option<Arc<Kept>>,
     several: bool,
 }
 
@@ -166,7 +169,7 @@ impl Expression {
         let program = compile::compile(&tree, root, variables)?;
         let fast = fast::build(&tree, root, variables);
         let several = may_give_several(&tree, root);
-        Ok(Expression(Arc::new(Compiled { source: source.into(), program, fast, several })))
+        Ok(Expression(Arc::new(Compiled { source: source.into(), program, fast, regexes: Kept::of(&tree), several })))
     }
 
     /// The first output on `input`; `null` when there is none.
@@ -175,8 +178,8 @@ impl Expression {
     /// What the program threw, or the limit that it reached.
     pub fn evaluate<'c>(&self, input: &Value, cx: &'c Context<'c>) -> Result<Value, EvaluateError> {
         let output = match &self.0.fast {
-            Some(fast) => Walk::new(fast, cx).first(fast, input),
-            None => Machine::new(&self.0.program, input.clone(), cx).next(),
+            Some(fast) => Walk::new(fast, cx, self.0.regexes.as_ref()).first(fast, input),
+            None => Machine::new(&self.0.program, input.clone(), cx, self.0.regexes.as_ref()).next(),
         };
         let output = output.map_err(EvaluateError::of)?.unwrap_or_default();
         if output.is_container() {
@@ -210,10 +213,12 @@ impl Expression {
     ) -> (Vec<Value>, Option<EvaluateError>) {
         let mut outputs = Vec::new();
         let done = match &self.0.fast {
-            Some(fast) if way == Way::Best && max > 0 => Walk::new(fast, cx).all(fast, input, &mut |output| {
-                outputs.push(output);
-                if outputs.len() < max { Ok(()) } else { Err(Stop::Enough) }
-            }),
+            Some(fast) if way == Way::Best && max > 0 => {
+                Walk::new(fast, cx, self.0.regexes.as_ref()).all(fast, input, &mut |output| {
+                    outputs.push(output);
+                    if outputs.len() < max { Ok(()) } else { Err(Stop::Enough) }
+                })
+            }
             _ => self.by_machine(input, cx, max, &mut outputs),
         };
         (outputs, done.err().map(EvaluateError::of))
@@ -226,7 +231,7 @@ impl Expression {
         max: usize,
         outputs: &mut Vec<Value>,
     ) -> Result<(), Stop> {
-        let mut machine = Machine::new(&self.0.program, input.clone(), cx);
+        let mut machine = Machine::new(&self.0.program, input.clone(), cx, self.0.regexes.as_ref());
         while outputs.len() < max
             && let Some(output) = machine.next()?
         {

@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/trinity/target
 # Where benchmarks leave their figures.
 RESULTS ?= docs/plots
 
-.PHONY: help build demo release bench bench-w1 bench-live bench-cost bench-peers bench-latency plots simulate defects test check fmt packages torture soak faketime
+.PHONY: help build demo release bench bench-w1 bench-live bench-cost bench-peers bench-latency plots differential differential-record fuzz simulate defects test check fmt packages torture soak faketime
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -62,6 +62,19 @@ bench-latency: release ## latencies over MQTT, Kafka and HTTP, and the plot of l
 
 plots: ## draws the figures of benchmarks (RESULTS=docs/plots) as SVGs beside them
 	benches/plots.py $(RESULTS)
+
+PAIRS ?= 100000
+SEED ?= 1
+DIFFERENTIAL = $(CARGO) test -p trinity-engine --test differential
+differential: ## generated expressions against a real jq 1.8.2: JQ=/path/to/jq PAIRS=100000 SEED=1
+	JQ=$(JQ) PAIRS=$(PAIRS) SEED=$(SEED) $(DIFFERENTIAL) generated -- --ignored --nocapture
+differential-record: # what jq answers, for the tests that need none: JQ=/path/to/jq
+	JQ=$(JQ) $(DIFFERENTIAL) record -- --ignored
+
+FUZZ_SECONDS ?= 300
+fuzz: ## both fuzzers, one after the other, FUZZ_SECONDS=300 each; needs cargo-fuzz
+	cd fuzz && for target in expressions json; do \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 SEEDS ?= 10000
 SIMULATION = $(CARGO) test --release -p trinity-actors --test simulation

@@ -1,11 +1,11 @@
-//! Programs that want everything: each must be stopped by a budget, or end early, within 64 MiB. How long each takes in a release
-//! build is printed by `cargo test --release -p trinity-engine --test hostile -- --nocapture`.
+//! Programs that want everything: each must be stopped by a budget, or end early, within 64 MiB, and in a release build within
+//! 50 ms of processor time. What each takes is printed by
+//! `cargo test --release -p trinity-engine --test hostile -- --nocapture`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::borrow::Cow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use trinity_engine::expression::{Context, Expression, Limits, Way};
 use trinity_engine::time::Timestamp;
@@ -40,6 +40,18 @@ static ALLOCATOR: Counting = Counting;
 static TURN: Mutex<()> = Mutex::new(());
 
 const MEMORY_MAX: usize = 64 << 20;
+
+/// Holds for optimised builds alone.
+const MICROS_MAX: u64 = 50_000;
+
+/// How often a program that took too long is tried: other work on the machine makes one slower, not faster.
+const TRIES: usize = 5;
+
+/// The processor time of this thread so far, in microseconds.
+fn cpu_micros() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells a thread's time");
+    text.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).expect("nanoseconds") / 1_000
+}
 
 /// Programs that a budget stops.
 const STOPPED: &[&str] = &[
@@ -136,21 +148,21 @@ const ENDED: &[(&str, &str)] = &[
     ("label $out | range(1e12) | if . > 5 then ., break $out else empty end", "6"),
     ("0 | until(. > 1000; . + 1)", "1001"),
     ("[range(10000)] | map(. + 1) | add", "50005000"),
-    ("reduce range(50000) as $i (0; . + $i)", "1249975000"),
+    ("reduce range(20000) as $i (0; . + $i)", "199990000"),
     ("last(range(20000))", "19999"),
     ("reduce range(9000) as $i (null; [.]) | [recurse(.[]?)] | length", "9001"),
     ("def fac: if . < 2 then 1 else . * (. - 1 | fac) end; 100 | fac", "9.33262154439441e+157"),
 ];
 
 /// What a program answers, its time in microseconds, and the most memory that it took.
-fn run(program: &str, way: Way) -> (Result<Option<String>, String>, u128, usize) {
+fn run(program: &str, way: Way) -> (Result<Option<String>, String>, u64, usize) {
     let expression = Expression::compile(program, &[]).unwrap_or_else(|error| panic!("{program}: {error}"));
     let limits = Limits::default();
     let none = |_: usize| Cow::Owned(Value::Null);
     let cx = Context { now: Timestamp(0), limits: &limits, variables: &none };
     let before = NOW.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
-    let start = Instant::now();
+    let start = cpu_micros();
     let (outputs, error) = expression.outputs(way, &Value::Null, &cx, 1);
     let answer = match error {
         Some(error) if error.is_limit() => Err(error.message()),
@@ -158,7 +170,7 @@ fn run(program: &str, way: Way) -> (Result<Option<String>, String>, u128, usize)
         None => Ok(outputs.first().map(|value| value.to_json().chars().take(60).collect())),
     };
     drop(outputs);
-    (answer, start.elapsed().as_micros(), PEAK.load(Ordering::Relaxed).saturating_sub(before))
+    (answer, cpu_micros() - start, PEAK.load(Ordering::Relaxed).saturating_sub(before))
 }
 
 #[test]
@@ -167,7 +179,17 @@ fn hostile_programs_are_stopped() {
     let mut wrong = Vec::new();
     for program in STOPPED {
         for way in [Way::Best, Way::Machine] {
-            let (answer, micros, peak) = run(program, way);
+            let (answer, mut micros, peak) = run(program, way);
+            if !cfg!(debug_assertions) {
+                for _ in 1..TRIES {
+                    if micros > MICROS_MAX {
+                        micros = micros.min(run(program, way).1);
+                    }
+                }
+                if micros > MICROS_MAX {
+                    wrong.push(format!("{program} ({way:?}): {micros} us"));
+                }
+            }
             println!("{micros:>8} us {:>6} KiB {way:?} {program}   {answer:?}", peak >> 10);
             let stopped = matches!(&answer, Err(_)) || matches!(&answer, Ok(Some(text)) if text.starts_with("error"));
             if !stopped || peak > MEMORY_MAX {
@@ -188,6 +210,33 @@ fn what_is_asked_for_lazily_ends() {
             assert_eq!(answer, Ok(Some((*expected).to_owned())), "{program}");
         }
     }
+}
+
+#[test]
+fn results_that_nobody_could_keep_are_refused() {
+    let _turn = TURN.lock();
+    let refused = [
+        ("reduce range(9000) as $i (null; [.])", "depth"),
+        ("reduce range(9000) as $i (null; {a: .})", "depth"),
+        ("reduce range(60) as $i ([0]; [., .])", "memory"),
+        ("reduce range(60) as $i ({}; {a: ., b: .})", "memory"),
+        ("[range(40)] | map(\"x\" * 100000) | [., ., ., ., ., ., ., ., ., .]", "memory"),
+    ];
+    let limits = Limits::default();
+    let none = |_: usize| Cow::Owned(Value::Null);
+    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none };
+    for (program, limit) in refused {
+        let expression = Expression::compile(program, &[]).unwrap_or_else(|error| panic!("{program}: {error}"));
+        let start = cpu_micros();
+        let error = expression.evaluate(&Value::Null, &cx).expect_err(program);
+        let micros = cpu_micros() - start;
+        println!("{micros:>8} us {program}   {}", error.message());
+        assert!(error.is_limit() && error.message().ends_with(limit), "{program}: {}", error.message());
+        assert!(cfg!(debug_assertions) || micros <= MICROS_MAX, "{program}: {micros} us");
+    }
+    let kept = Expression::compile("reduce range(250) as $i (null; [.])", &[]).expect("an expression");
+    let kept = kept.evaluate(&Value::Null, &cx).expect("a result");
+    assert_eq!(Value::parse(kept.to_json().as_bytes(), &ParseLimits::default()), Ok(kept));
 }
 
 #[test]

@@ -223,6 +223,11 @@ impl Tree {
         depth + 1
     }
 
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &Ast> {
+        self.nodes.iter().map(|(ast, _)| ast)
+    }
+
     pub fn get(&self, id: Id) -> &Ast {
         &self.nodes[id.0 as usize].0
     }

@@ -45,7 +45,7 @@ pub(super) fn broken(label: i64) -> Value {
 /// A value's JSON as error texts show it: its beginning, when it is long.
 pub(super) fn shown(value: &Value) -> String {
     let mut out = Vec::new();
-    value.write_limited(&mut out, 4 * (SHOWN_MAX + 1) + 2, None);
+    value.write_limited(&mut out, 4 * (SHOWN_MAX + 1) + 2, &mut { u64::MAX }, None);
     let text = String::from_utf8_lossy(&out);
     if text.len() <= SHOWN_MAX {
         return text.into_owned();

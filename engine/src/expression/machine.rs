@@ -3,11 +3,18 @@
 //! Three stacks hold values, frames of called functions, and forks. A fork keeps how high the other two were; what stands
 //! below that is kept for the way back and copied instead of taken. Going back to a fork makes everything above it vanish.
 
+mod calls;
+mod forks;
+mod steps;
+
+use std::sync::Arc;
+
 use super::Context;
 use super::arithmetic;
 use super::builtins::paths;
-use super::errors::{Stop, broken, shown, typed};
-use super::program::{Closure, Op, Program, Slot, Target};
+use super::builtins::regex::Kept;
+use super::errors::{Stop, broken, typed};
+use super::program::{Op, Program, Slot, Target};
 use super::run::Run;
 use crate::value::Value;
 
@@ -96,12 +103,17 @@ enum Next {
 type Done = Result<Next, Stop>;
 
 impl<'p, 'c> Machine<'p, 'c> {
-    pub fn new(program: &'p Program, input: Value, cx: &'c Context<'c>) -> Machine<'p, 'c> {
+    pub fn new(
+        program: &'p Program,
+        input: Value,
+        cx: &'c Context<'c>,
+        written: Option<&Arc<Kept>>,
+    ) -> Machine<'p, 'c> {
         let main = program.functions[0];
         let frame = Frame { back: NONE, caller: NONE, outer: NONE, locals: 0, parameters: 0 };
         Machine {
             program,
-            run: Run::new(cx),
+            run: Run::new(cx, written),
             values: vec![Node { value: input, under: NONE }],
             top: 0,
             frames: vec![frame],
@@ -207,118 +219,6 @@ impl<'p, 'c> Machine<'p, 'c> {
 
     fn constant(&self, number: u32) -> &'p Value {
         &self.program.constants[number as usize]
-    }
-
-    /// From here the way back leads to `at`.
-    fn fork(&mut self, at: Target) -> Result<(), Stop> {
-        if self.forks.len() >= self.run.cx.limits.depth_max as usize {
-            return Err(Stop::Limit("depth"));
-        }
-        self.values_floor = self.values.len() as u32;
-        self.frames_floor = self.frames.len() as u32;
-        self.forks.push(Fork {
-            at,
-            top: self.top,
-            frame: self.frame,
-            values: self.values_floor,
-            frames: self.frames_floor,
-            locals: self.locals.len() as u32,
-            parameters: self.parameters.len() as u32,
-            path_len: self.path.as_ref().map_or(0, |path| path.len() as u32),
-            aside: self.aside,
-            place: if self.path.is_some() { self.place.clone() } else { Value::Null },
-        });
-        Ok(())
-    }
-
-    /// Everything as it was at the last fork, which is gone then.
-    fn restore(&mut self) -> Option<Target> {
-        let fork = self.forks.pop()?;
-        self.values.truncate(fork.values as usize);
-        self.frames.truncate(fork.frames as usize);
-        self.locals.truncate(fork.locals as usize);
-        self.parameters.truncate(fork.parameters as usize);
-        self.top = fork.top;
-        self.frame = fork.frame;
-        self.aside = fork.aside;
-        if let Some(path) = &mut self.path {
-            path.truncate(fork.path_len as usize);
-        }
-        self.place = fork.place;
-        self.floors();
-        Some(fork.at)
-    }
-
-    fn floors(&mut self) {
-        let (values, frames) = self.forks.last().map_or((0, 0), |fork| (fork.values, fork.frames));
-        self.values_floor = values;
-        self.frames_floor = frames;
-    }
-
-    /// Goes back to where there may be a further output, or to where an error is caught; whether there is such a place.
-    fn back(&mut self) -> Result<bool, Stop> {
-        loop {
-            self.run.charge(1)?;
-            let Some(at) = self.restore() else {
-                return match self.raised.take() {
-                    Some(stop) => Err(stop),
-                    None => Ok(false),
-                };
-            };
-            let op = self.program.code[at as usize];
-            self.at = at + 1;
-            if self.resume(op)? {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Back at an instruction that forked; whether to go on from there.
-    fn resume(&mut self, op: Op) -> Result<bool, Stop> {
-        let failed = self.raised.is_some();
-        match op {
-            Op::Fork(target) if !failed => self.at = target,
-            Op::Alternative(target) if failed => {
-                self.raised = None;
-                self.at = target;
-            }
-            Op::Try(target) if failed => {
-                if self.wraps > 0 {
-                    self.wraps -= 1;
-                    return Ok(false);
-                }
-                let Some(stop) = self.raised.take() else { return Ok(false) };
-                let value = stop.caught()?;
-                self.put(value);
-                self.at = target;
-            }
-            Op::TryEnd if failed => {
-                self.wraps += 1;
-                return Ok(false);
-            }
-            Op::StoreForNow(slot) => {
-                *self.local(slot) = Value::Null;
-                return Ok(false);
-            }
-            Op::PathStart | Op::PathEnd => {
-                let path = self.pop();
-                self.path = before(&path);
-                return Ok(false);
-            }
-            Op::Range(slot) if !failed => {
-                let at = self.at - 1;
-                return Ok(matches!(self.range(slot, at)?, Next::On));
-            }
-            Op::Each(_) if !failed => {
-                let place = self.pop();
-                let container = self.pop();
-                let next = place.as_i64().unwrap_or(0) as usize + 1;
-                let at = self.at - 1;
-                return Ok(matches!(self.element(container, next, at)?, Next::On));
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
     }
 
     #[expect(clippy::too_many_lines, reason = "a table of instructions")]
@@ -497,81 +397,6 @@ impl<'p, 'c> Machine<'p, 'c> {
         Ok(Next::On)
     }
 
-    /// Whether paths are counted here.
-    const fn counts(&self) -> bool {
-        self.aside == 0 && self.path.is_some()
-    }
-
-    fn step_path(&mut self, key: &Value, value: &Value) -> Result<(), Stop> {
-        if self.aside == 0
-            && let Some(path) = &mut self.path
-        {
-            self.run.allocate_items(1)?;
-            path.push(key.clone());
-            self.place = value.clone();
-        }
-        Ok(())
-    }
-
-    fn index(&mut self, value: Value, key: &Value, optional: bool) -> Done {
-        if self.counts() && !value.is_same(&self.place) {
-            let (key, value) = (shown(key), shown(&value));
-            let text = format!("Invalid path expression near attempt to access element {key} of {value}");
-            return Err(Stop::error(text));
-        }
-        match paths::index(&mut self.run, &value, key) {
-            Ok(found) => {
-                self.step_path(key, &found)?;
-                self.push(found);
-                Ok(Next::On)
-            }
-            Err(Stop::Error(_)) if optional => Ok(Next::Back),
-            Err(stop) => Err(stop),
-        }
-    }
-
-    fn each(&mut self, optional: bool) -> Done {
-        let container = self.pop();
-        if self.counts() && !container.is_same(&self.place) {
-            let text = format!("Invalid path expression near attempt to iterate through {}", shown(&container));
-            return Err(Stop::error(text));
-        }
-        match &container {
-            Value::Array(_) | Value::Object(_) => self.element(container, 0, self.at - 1),
-            _ if optional => Ok(Next::Back),
-            _ => Err(Stop::error(format!("Cannot iterate over {}", typed(&container)))),
-        }
-    }
-
-    /// The element at `place`, with a fork for those behind it.
-    fn element(&mut self, container: Value, place: usize, at: Target) -> Done {
-        let (len, found) = match &container {
-            Value::Array(list) => {
-                let key = || Value::Int(place as i64);
-                (list.len(), list.get(place).map(|value| (self.counts().then(key), value.clone())))
-            }
-            Value::Object(map) => {
-                let named = |key: &ecow::EcoString| self.counts().then(|| Value::String(key.clone()));
-                (map.len(), map.at(place).map(|(key, value)| (named(key), value.clone())))
-            }
-            _ => (0, None),
-        };
-        let Some((key, value)) = found else { return Ok(Next::Back) };
-        if place + 1 < len {
-            // What the way back finds is the container and the place; this way they are not there.
-            let top = self.top;
-            self.push(container);
-            self.push(Value::Int(place as i64));
-            self.fork(at)?;
-            self.top = top;
-        }
-        if let Some(key) = key {
-            self.step_path(&key, &value)?;
-        }
-        self.push(value);
-        Ok(Next::On)
-    }
-
     fn range(&mut self, slot: Slot, at: Target) -> Done {
         let to = self.pop();
         let current = self.local(slot).clone();
@@ -603,148 +428,5 @@ impl<'p, 'c> Machine<'p, 'c> {
         self.push(Value::Object(map));
         self.push(top);
         Ok(())
-    }
-
-    fn path_start(&mut self) -> Result<(), Stop> {
-        let value = self.pop();
-        let before = self.path.take().map_or(Value::Null, Value::from);
-        self.push(before);
-        self.fork(self.at - 1)?;
-        self.push(Value::from(self.aside));
-        let place = std::mem::replace(&mut self.place, value.clone());
-        self.push(place);
-        self.push(value);
-        self.path = Some(Vec::new());
-        self.aside = 0;
-        Ok(())
-    }
-
-    fn path_end(&mut self) -> Result<(), Stop> {
-        let value = self.pop();
-        if self.counts() && !value.is_same(&self.place) {
-            return Err(Stop::error(format!("Invalid path expression with result {}", shown(&value))));
-        }
-        let place = self.pop();
-        let aside = self.pop();
-        let outer = self.pop();
-        let path = self.path.take().unwrap_or_default();
-        self.run.allocate_items(path.len())?;
-        let path = Value::from(path);
-        self.path = before(&outer);
-        // The way back needs the path so far.
-        let top = self.top;
-        self.push(path.clone());
-        self.fork(self.at - 1)?;
-        self.top = top;
-        self.push(path);
-        self.aside = aside.as_i64().unwrap_or(0) as u32;
-        self.place = place;
-        Ok(())
-    }
-
-    fn get_path(&mut self) -> Result<(), Stop> {
-        let value = self.pop();
-        let path = self.pop();
-        let found = paths::get(&mut self.run, &value, &path)?;
-        if self.counts()
-            && value.is_same(&self.place)
-            && let Value::Array(keys) = &path
-        {
-            self.run.allocate_items(keys.len())?;
-            if let Some(path) = &mut self.path {
-                path.extend_from_slice(keys);
-            }
-            self.place = found.clone();
-        }
-        self.push(found);
-        Ok(())
-    }
-
-    fn closure(&self, closure: Closure) -> Called {
-        match closure {
-            Closure::New { function, level } => Called { function, outer: self.frame_at(level) },
-            Closure::Global { function } => Called { function, outer: NONE },
-            Closure::Parameter { level, index } => {
-                let frame = &self.frames[self.frame_at(level) as usize];
-                self.parameters[(frame.parameters + u32::from(index)) as usize]
-            }
-        }
-    }
-
-    fn call(&mut self, start: u32, count: u16, back: Target, caller: u32) -> Result<(), Stop> {
-        if self.frames.len() >= self.run.cx.limits.depth_max as usize {
-            return Err(Stop::Limit("depth"));
-        }
-        let program = self.program;
-        let start = start as usize;
-        let called = self.closure(program.closures[start]);
-        let function = program.functions[called.function as usize];
-        let parameters = self.parameters.len() as u32;
-        for closure in &program.closures[start + 1..=start + usize::from(count)] {
-            let closure = self.closure(*closure);
-            self.parameters.push(closure);
-        }
-        let locals = self.locals.len();
-        self.locals.resize(locals + usize::from(function.locals), Value::Null);
-        let frame = Frame { back, caller, outer: called.outer, locals: locals as u32, parameters };
-        self.frame = self.frames.len() as u32;
-        self.frames.push(frame);
-        self.at = function.entry;
-        Ok(())
-    }
-
-    /// A call whose result is that of the current function, whose frame goes unless a fork needs it.
-    fn tail_call(&mut self, start: u32, count: u16) -> Result<(), Stop> {
-        let program = self.program;
-        let closures = &program.closures[start as usize..=start as usize + usize::from(count)];
-        let mut called = [Called { function: 0, outer: NONE }; 8];
-        let (back, caller) = {
-            let frame = &self.frames[self.frame as usize];
-            (frame.back, frame.caller)
-        };
-        if closures.len() > called.len() || !self.is_last_frame() {
-            return self.call(start, count, back, caller);
-        }
-        for (called, closure) in called.iter_mut().zip(closures) {
-            *called = self.closure(*closure);
-        }
-        self.pop_frame();
-        let function = program.functions[called[0].function as usize];
-        let (locals, parameters) = (self.locals.len(), self.parameters.len());
-        self.parameters.extend_from_slice(&called[1..closures.len()]);
-        self.locals.resize(locals + usize::from(function.locals), Value::Null);
-        let (locals, parameters) = (locals as u32, parameters as u32);
-        self.frame = self.frames.len() as u32;
-        self.frames.push(Frame { back, caller, outer: called[0].outer, locals, parameters });
-        self.at = function.entry;
-        Ok(())
-    }
-
-    const fn is_last_frame(&self) -> bool {
-        self.frame >= self.frames_floor && self.frame as usize + 1 == self.frames.len()
-    }
-
-    fn pop_frame(&mut self) {
-        if let Some(frame) = self.frames.pop() {
-            self.locals.truncate(frame.locals as usize);
-            self.parameters.truncate(frame.parameters as usize);
-        }
-    }
-
-    fn return_(&mut self) -> Done {
-        let frame = &self.frames[self.frame as usize];
-        let (back, caller) = (frame.back, frame.caller);
-        if back == NONE {
-            let value = self.pop();
-            self.push(Value::Null);
-            self.fork(self.at - 1)?;
-            return Ok(Next::Output(value));
-        }
-        if self.is_last_frame() {
-            self.pop_frame();
-        }
-        self.frame = caller;
-        self.at = back;
-        Ok(Next::On)
     }
 }

@@ -41,8 +41,9 @@ use std::sync::Arc;
 use ecow::EcoString;
 
 use crate::time::Timestamp;
-use crate::value::Value;
+use crate::value::{Misfit, Value};
 use ast::{Ast, Id, Tree};
+use builtins::regex::Kept;
 use errors::Stop;
 use fast::{Fast, Walk};
 use machine::Machine;
@@ -53,6 +54,10 @@ pub use check::{both_ways_agree, json_survives};
 pub use fast::Reads;
 pub use template::{Template, strip_wrapper};
 
+/// Arrays and objects within each other in a result: what is kept must be read again, which has a limit too, and is handed to
+/// code that needs the stack for it.
+const RESULT_DEPTH_MAX: usize = 256;
+
 /// A compiled expression. Cloning shares it.
 #[derive(Clone)]
 pub struct Expression(Arc<Compiled>);
@@ -62,6 +67,8 @@ struct Compiled {
     program: Program,
     /// The short way, where it can go it.
     fast: Option<Fast>,
+    /// The regular expressions that are written out in it.
+    regexes: Option<Arc<Kept>>,
     several: bool,
 }
 
@@ -84,7 +91,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { steps_max: 1_000_000, memory_max: 24 << 20, depth_max: 10_000 }
+        Limits { steps_max: 500_000, memory_max: 16 << 20, depth_max: 10_000 }
     }
 }
 
@@ -163,7 +170,7 @@ impl Expression {
         let program = compile::compile(&tree, root, variables)?;
         let fast = fast::build(&tree, root, variables);
         let several = may_give_several(&tree, root);
-        Ok(Expression(Arc::new(Compiled { source: source.into(), program, fast, several })))
+        Ok(Expression(Arc::new(Compiled { source: source.into(), program, fast, regexes: Kept::of(&tree), several })))
     }
 
     /// The first output on `input`; `null` when there is none.
@@ -172,10 +179,14 @@ impl Expression {
     /// What the program threw, or the limit that it reached.
     pub fn evaluate<'c>(&self, input: &Value, cx: &'c Context<'c>) -> Result<Value, EvaluateError> {
         let output = match &self.0.fast {
-            Some(fast) => Walk::new(fast, cx).first(fast, input),
-            None => Machine::new(&self.0.program, input.clone(), cx).next(),
+            Some(fast) => Walk::new(fast, cx, self.0.regexes.as_ref()).first(fast, input),
+            None => Machine::new(&self.0.program, input.clone(), cx, self.0.regexes.as_ref()).next(),
         };
-        output.map(Option::unwrap_or_default).map_err(EvaluateError::of)
+        let output = output.map_err(EvaluateError::of)?.unwrap_or_default();
+        if output.is_container() {
+            fits(&output, cx.limits)?;
+        }
+        Ok(output)
     }
 
     /// The first `max` outputs on `input`.
@@ -189,6 +200,7 @@ impl Expression {
         max: usize,
     ) -> Result<Vec<Value>, EvaluateError> {
         let (outputs, error) = self.outputs(Way::Best, input, cx, max);
+        outputs.iter().try_for_each(|output| fits(output, cx.limits))?;
         error.map_or(Ok(outputs), Err)
     }
 
@@ -202,10 +214,12 @@ impl Expression {
     ) -> (Vec<Value>, Option<EvaluateError>) {
         let mut outputs = Vec::new();
         let done = match &self.0.fast {
-            Some(fast) if way == Way::Best && max > 0 => Walk::new(fast, cx).all(fast, input, &mut |output| {
-                outputs.push(output);
-                if outputs.len() < max { Ok(()) } else { Err(Stop::Enough) }
-            }),
+            Some(fast) if way == Way::Best && max > 0 => {
+                Walk::new(fast, cx, self.0.regexes.as_ref()).all(fast, input, &mut |output| {
+                    outputs.push(output);
+                    if outputs.len() < max { Ok(()) } else { Err(Stop::Enough) }
+                })
+            }
             _ => self.by_machine(input, cx, max, &mut outputs),
         };
         (outputs, done.err().map(EvaluateError::of))
@@ -218,7 +232,7 @@ impl Expression {
         max: usize,
         outputs: &mut Vec<Value>,
     ) -> Result<(), Stop> {
-        let mut machine = Machine::new(&self.0.program, input.clone(), cx);
+        let mut machine = Machine::new(&self.0.program, input.clone(), cx, self.0.regexes.as_ref());
         while outputs.len() < max
             && let Some(output) = machine.next()?
         {
@@ -259,6 +273,16 @@ impl Expression {
     pub fn may_give_several(&self) -> bool {
         self.0.several
     }
+}
+
+/// Whether a result can be kept: parts that it shares are written out each time they occur.
+fn fits(output: &Value, limits: &Limits) -> Result<(), EvaluateError> {
+    output.fits(&mut { limits.memory_max }, RESULT_DEPTH_MAX).map_err(|misfit| {
+        EvaluateError::of(Stop::Limit(match misfit {
+            Misfit::TooLarge => "memory",
+            Misfit::TooDeep => "depth",
+        }))
+    })
 }
 
 fn may_give_several(tree: &Tree, root: Id) -> bool {

@@ -1,6 +1,9 @@
 //! What one evaluation has left of its budgets.
 
+use std::sync::Arc;
+
 use super::Context;
+use super::builtins::regex::Kept;
 use super::errors::Stop;
 use crate::value::Value;
 
@@ -9,12 +12,20 @@ pub(super) struct Run<'c> {
     pub cx: &'c Context<'c>,
     steps_left: u64,
     memory_left: usize,
-    pub regexes: super::builtins::regex::Kept,
+    /// Regular expressions that are written out in the program, and those of this evaluation.
+    pub written: Option<Arc<Kept>>,
+    pub regexes: Kept,
 }
 
 impl<'c> Run<'c> {
-    pub fn new(cx: &'c Context<'c>) -> Run<'c> {
-        Run { cx, steps_left: cx.limits.steps_max, memory_left: cx.limits.memory_max, regexes: Default::default() }
+    pub fn new(cx: &'c Context<'c>, written: Option<&Arc<Kept>>) -> Run<'c> {
+        Run {
+            cx,
+            steps_left: cx.limits.steps_max,
+            memory_left: cx.limits.memory_max,
+            written: written.cloned(),
+            regexes: Kept::default(),
+        }
     }
 
     /// Counts work.

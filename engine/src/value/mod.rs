@@ -47,6 +47,15 @@ pub enum Value {
     Object(Map),
 }
 
+/// What a value exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The bytes that it may take.
+    TooLarge,
+    /// The arrays and objects that may be within each other.
+    TooDeep,
+}
+
 /// The elements of an array. Reads as a slice.
 #[derive(Clone, Debug, Default)]
 pub struct Array(EcoVec<Value>);
@@ -328,6 +337,33 @@ impl Value {
             }
         }
         total
+    }
+
+    /// Takes the bytes of it, roughly, from those that are left, counting shared parts each time they occur, and looks how deep it
+    /// is nested.
+    ///
+    /// # Errors
+    /// Where the first of both bounds is exceeded.
+    pub fn fits(&self, bytes_left: &mut usize, depth_left: usize) -> Result<(), Misfit> {
+        let text = |text: &str| if text.len() > 15 { text.len() + 16 } else { 0 };
+        let own = match self {
+            Value::String(own) => text(own),
+            Value::Decimal(number) => text(number.as_str()),
+            _ => 0,
+        };
+        *bytes_left = bytes_left.checked_sub(size_of::<Value>() + own).ok_or(Misfit::TooLarge)?;
+        if !self.is_container() {
+            return Ok(());
+        }
+        let depth_left = depth_left.checked_sub(1).ok_or(Misfit::TooDeep)?;
+        match self {
+            Value::Array(list) => list.iter().try_for_each(|value| value.fits(bytes_left, depth_left)),
+            Value::Object(map) => map.iter().try_for_each(|(key, value)| {
+                *bytes_left = bytes_left.checked_sub(size_of::<Value>() + text(key)).ok_or(Misfit::TooLarge)?;
+                value.fits(bytes_left, depth_left)
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Bytes it takes, roughly, counting shared parts each time they occur.

@@ -13,7 +13,7 @@ enum Open<'a> {
 impl Value {
     /// Appends its compact JSON.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        self.write_limited(out, usize::MAX, None);
+        self.write_limited(out, usize::MAX, &mut { u64::MAX }, None);
     }
 
     /// Its compact JSON.
@@ -28,18 +28,19 @@ impl Value {
     #[must_use]
     pub fn to_json_pretty(&self) -> String {
         let mut out = Vec::new();
-        self.write_limited(&mut out, usize::MAX, Some(2));
+        self.write_limited(&mut out, usize::MAX, &mut { u64::MAX }, Some(2));
         into_text(out)
     }
 
-    /// Writes until `out` holds `most` bytes; whether all went in.
-    pub fn write_limited(&self, out: &mut Vec<u8>, most: usize, indent: Option<usize>) -> bool {
+    /// Writes until `out` holds `most` bytes or `values` of them are written, which are counted down; whether all went in.
+    pub fn write_limited(&self, out: &mut Vec<u8>, most: usize, values: &mut u64, indent: Option<usize>) -> bool {
         let mut open: Vec<Open<'_>> = Vec::new();
         let mut value = self;
         loop {
-            if out.len() > most {
+            if out.len() > most || *values == 0 {
                 return false;
             }
+            *values -= 1;
             match value {
                 Value::Null => out.extend_from_slice(b"null"),
                 Value::Bool(true) => out.extend_from_slice(b"true"),

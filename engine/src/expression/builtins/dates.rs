@@ -68,13 +68,14 @@ impl Parts {
 
     /// With every part within its bounds, and the days that follow from the date.
     fn normal(&self) -> Parts {
-        Parts::from_seconds(self.seconds())
+        let parts = Parts::from_seconds(self.seconds());
+        Parts { year: shown_year(parts.year), ..parts }
     }
 
     fn value(&self, fraction: f64) -> Value {
         let second = Value::number(self.second as f64 + fraction);
         let [year, month, day, hour, minute] =
-            [self.year, self.month, self.day, self.hour, self.minute].map(Value::Int);
+            [shown_year(self.year), self.month, self.day, self.hour, self.minute].map(Value::Int);
         let [weekday, yearday] = [self.weekday, self.yearday].map(Value::Int);
         [year, month, day, hour, minute, second, weekday, yearday].into_iter().collect()
     }
@@ -102,12 +103,17 @@ impl Parts {
     }
 }
 
+/// A year as jq shows it: counted from 1900 in 32 bits, from where it is brought back in 32 bits too.
+const fn shown_year(year: i64) -> i64 {
+    ((year - 1900) as i32).wrapping_add(1900) as i64
+}
+
 fn broken_down(input: &Value, who: &str) -> Done {
     let Some(seconds) = input.as_f64() else {
         return Err(Stop::error(format!("{who}() requires numeric inputs")));
     };
     // Beyond this the year leaves 32 bits.
-    let whole = seconds as i64;
+    let whole = if seconds.is_nan() { i64::MIN } else { seconds as i64 };
     if !(-67_768_040_609_740_800..67_768_036_191_676_800).contains(&whole) {
         return Err(Stop::error("error converting number of seconds since epoch to datetime"));
     }

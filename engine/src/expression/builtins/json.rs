@@ -19,10 +19,10 @@ const DEPTH_MAX: usize = 10_000;
 pub fn written(run: &mut Run<'_>, value: &Value) -> Result<EcoString, Stop> {
     let mut out = Vec::new();
     let most = run.memory_left();
-    let all = value.write_limited(&mut out, most, None);
+    let all = value.write_limited(&mut out, most, run.steps_left(), None);
     run.allocate(out.len())?;
     if !all {
-        return Err(Stop::Limit("memory"));
+        return Err(Stop::Limit(if out.len() > most { "memory" } else { "steps" }));
     }
     Ok(super::texts::decoded(&out))
 }

@@ -1,11 +1,12 @@
 //! Functions that use regular expressions.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ecow::EcoString;
 
 use super::{Arguments, paths};
 use crate::expression::arithmetic;
+use crate::expression::ast::{Ast, Tree};
 use crate::expression::errors::{Stop, refuse};
 use crate::expression::regex::{Found, Options, Regex};
 use crate::expression::run::Run;
@@ -38,18 +39,59 @@ fn read_flags(flags: &Value) -> Result<(Options, bool), Stop> {
 /// Compiled expressions that one evaluation keeps.
 const KEPT_MAX: usize = 8;
 
-/// Expressions that were compiled in this evaluation, the newest last.
-#[derive(Default)]
-pub struct Kept(Vec<(EcoString, Options, Rc<Regex>)>);
+/// Compiled expressions that a program keeps.
+const WRITTEN_MAX: usize = 64;
 
-fn compiled(run: &mut Run<'_>, pattern: &EcoString, options: Options) -> Result<Rc<Regex>, Stop> {
-    let known = run.regexes.0.iter().find(|(own, asked, _)| own == pattern && *asked == options);
-    if let Some((_, _, regex)) = known {
+/// Compiled expressions: those that are written out in a program, or those of one evaluation, the newest last.
+#[derive(Debug, Default)]
+pub struct Kept(Vec<(EcoString, Options, Arc<Regex>)>);
+
+impl Kept {
+    /// Those that are written out in a program; what is wrong with one shows where it is used. `None`: there are none.
+    pub fn of(tree: &Tree) -> Option<Arc<Kept>> {
+        let mut kept = Kept::default();
+        for (pattern, flags) in tree.nodes().filter_map(|ast| written(tree, ast)) {
+            if let Ok((options, _)) = read_flags(&flags)
+                && kept.get(pattern, options).is_none()
+                && kept.0.len() < WRITTEN_MAX
+                && let Ok(regex) = Regex::new(pattern, options)
+            {
+                kept.0.push((pattern.clone(), options, Arc::new(regex)));
+            }
+        }
+        (!kept.0.is_empty()).then(|| Arc::new(kept))
+    }
+
+    fn get(&self, pattern: &EcoString, options: Options) -> Option<&Arc<Regex>> {
+        self.0.iter().find(|(own, asked, _)| own == pattern && *asked == options).map(|(.., regex)| regex)
+    }
+}
+
+/// The constant pattern and flags of a call.
+fn written<'t>(tree: &'t Tree, ast: &Ast) -> Option<(&'t EcoString, Value)> {
+    let Ast::Call(name, arguments, _) = ast else { return None };
+    let flags = match (name.as_str(), &arguments[..]) {
+        ("test" | "match" | "capture" | "scan" | "splits", [_]) | ("sub" | "gsub", [_, _]) => None,
+        ("test" | "match" | "capture" | "scan" | "splits" | "split", [_, flags]) | ("sub" | "gsub", [_, _, flags]) => {
+            Some(tree.get(*flags))
+        }
+        _ => return None,
+    };
+    match (tree.get(arguments[0]), flags) {
+        (Ast::Literal(Value::String(pattern)), None) => Some((pattern, Value::Null)),
+        (Ast::Literal(Value::String(pattern)), Some(Ast::Literal(flags))) => Some((pattern, flags.clone())),
+        _ => None,
+    }
+}
+
+fn compiled(run: &mut Run<'_>, pattern: &EcoString, options: Options) -> Result<Arc<Regex>, Stop> {
+    let written = run.written.as_ref().and_then(|written| written.get(pattern, options));
+    if let Some(regex) = written.or_else(|| run.regexes.get(pattern, options)) {
         return Ok(regex.clone());
     }
     run.charge(500 + pattern.len() as u64 * 50)?;
     let regex = Regex::new(pattern, options).map_err(|wrong| Stop::error(format!("Regex failure: {wrong}")))?;
-    let regex = Rc::new(regex);
+    let regex = Arc::new(regex);
     if run.regexes.0.len() >= KEPT_MAX {
         run.regexes.0.remove(0);
     }

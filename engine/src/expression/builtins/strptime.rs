@@ -17,6 +17,8 @@ struct Reading<'a> {
     yearday: bool,
     month: bool,
     day: bool,
+    /// Something of the date was said from which the days of the week and year follow.
+    dated: bool,
     /// Weeks from Sunday or Monday, and how many.
     week: Option<(i64, i64)>,
 }
@@ -35,6 +37,7 @@ pub fn read<'a>(text: &'a str, format: &str) -> Option<(Parts, &'a str)> {
         yearday: false,
         month: false,
         day: false,
+        dated: false,
         week: None,
     };
     reading.follow(format)?;
@@ -89,6 +92,7 @@ impl<'a> Reading<'a> {
     }
 
     fn convert(&mut self, conversion: char) -> Option<()> {
+        self.dated |= matches!(conversion, 'b' | 'B' | 'h' | 'C' | 'd' | 'e' | 'm' | 'y' | 'Y');
         match conversion {
             '%' => self.rest = self.rest.strip_prefix('%')?,
             'a' | 'A' => {
@@ -162,7 +166,11 @@ impl<'a> Reading<'a> {
                 self.short_year = false;
             }
             'z' => self.zone()?,
-            'Z' => {}
+            // The name of a zone is read and dropped.
+            'Z' => {
+                self.space();
+                self.rest = self.rest.trim_start_matches(|c| !u8::try_from(c).is_ok_and(is_space));
+            }
             _ => return None,
         }
         Some(())
@@ -214,35 +222,44 @@ impl<'a> Reading<'a> {
             let short = if self.short_year { self.parts.year.rem_euclid(100) } else { 0 };
             self.parts.year = century * 100 + short;
         }
+        if self.dated && !self.weekday && self.yearday {
+            self.fill_from_yearday();
+        }
+        let start = days_before_month(self.parts.year, 0);
         let parts = &mut self.parts;
-        let start = days_before_month(parts.year, 0);
+        let in_year = (0..12).contains(&parts.month);
+        let days = days_before_month(parts.year, parts.month) + parts.day - 1;
+        let follows = |dated: bool| in_year && (dated || parts.day != 0);
+        if !self.weekday && follows(self.dated) {
+            parts.weekday = (days + 4).rem_euclid(7);
+        }
+        if !self.yearday && follows(self.dated) {
+            parts.yearday = days - start;
+        }
         if let Some((first, week)) = self.week
             && self.weekday
         {
-            if !self.yearday && !(self.month && self.day) {
+            if !self.yearday {
                 let new_year = (start + 4).rem_euclid(7);
-                let offset = (7 - (new_year - first)) % 7 + (week - 1) * 7 + (parts.weekday - first + 7) % 7;
-                parts.yearday = offset;
-                self.yearday = true;
+                parts.yearday = (7 - (new_year - first)) % 7 + (week - 1) * 7 + (parts.weekday - first + 7) % 7;
             }
+            self.fill_from_yearday();
         }
-        if self.yearday && !(self.month && self.day) {
-            let month = (0..12).rev().find(|month| days_before_month(parts.year, *month) - start <= parts.yearday);
-            let month = month.unwrap_or(0);
-            if !self.month {
-                parts.month = month;
-            }
-            if !self.day {
-                parts.day = parts.yearday - (days_before_month(parts.year, month) - start) + 1;
-            }
+    }
+
+    /// Month and day that were not said.
+    fn fill_from_yearday(&mut self) {
+        let parts = &mut self.parts;
+        let start = days_before_month(parts.year, 0);
+        let before = |month: i64| days_before_month(parts.year, month) - start;
+        let month = (0..12).rev().find(|month| before(*month) <= parts.yearday).unwrap_or(0);
+        let day = parts.yearday - before(month) + 1;
+        if !self.month {
+            parts.month = month;
         }
-        let dated = parts.day != 0 && (0..12).contains(&parts.month);
-        let days = days_before_month(parts.year, parts.month) + parts.day - 1;
-        if parts.weekday == 8 && dated {
-            parts.weekday = (days + 4).rem_euclid(7);
+        if !self.day {
+            parts.day = day;
         }
-        if parts.yearday == 367 && dated {
-            parts.yearday = days - start;
-        }
+        (self.month, self.day) = (true, true);
     }
 }

@@ -1,6 +1,7 @@
 //! Walking the tree of an expression that goes the short way.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use ecow::EcoString;
 
@@ -8,6 +9,7 @@ use super::{Count, Fast, Kind, Node, Part};
 use crate::expression::Context;
 use crate::expression::arithmetic;
 use crate::expression::ast::Operator;
+use crate::expression::builtins::regex::Kept;
 use crate::expression::builtins::{Native, json, paths};
 use crate::expression::errors::{Stop, typed};
 use crate::expression::run::Run;
@@ -29,10 +31,10 @@ fn lent<'v>(value: Value) -> Lent<'v> {
 }
 
 impl<'c> Walk<'c> {
-    pub fn new(fast: &Fast, cx: &'c Context<'c>) -> Walk<'c> {
+    pub fn new(fast: &Fast, cx: &'c Context<'c>, written: Option<&Arc<Kept>>) -> Walk<'c> {
         let mut locals = Vec::new();
         locals.resize(fast.locals, Value::Null);
-        Walk { run: Run::new(cx), locals }
+        Walk { run: Run::new(cx, written), locals }
     }
 
     /// The first output, if there is one.

@@ -1,6 +1,7 @@
 //! Regular expressions as jq has them: Oniguruma's dialect of Perl's, with look-around and backreferences, tried by
 //! backtracking whose every try is counted.
 
+mod behind;
 mod class;
 mod matcher;
 mod parse;

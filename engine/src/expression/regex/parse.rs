@@ -1,9 +1,12 @@
 //! A pattern to a tree.
 
+mod escape;
+mod set;
+
 use ecow::EcoString;
 
-use super::Options;
-use super::class::{self, Class};
+use super::class::Class;
+use super::{Options, behind};
 
 /// Groups within each other.
 const DEPTH_MAX: usize = 60;
@@ -35,6 +38,17 @@ pub enum Node {
     /// `\X`, roughly: a character and the marks on it. `\R`: a line end.
     Cluster,
     LineEnd,
+}
+
+impl Node {
+    /// Whether a quantifier may stand behind it: not where there is nothing but a place, unless a group keeps it.
+    fn is_repeatable(&self) -> bool {
+        match self {
+            Node::Assert(_) | Node::Look(..) | Node::Keep => false,
+            Node::Alternate(branches) => branches.iter().all(Node::is_repeatable),
+            _ => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +110,9 @@ pub fn parse(pattern: &str, options: Options) -> Read<Parsed> {
     let count = first.names.len();
     let mut second = Parser::new(pattern, options, count, named);
     let root = second.whole()?;
-    Ok(Parsed { root, names: second.names, groups: second.groups })
+    let parsed = Parsed { root, names: second.names, groups: second.groups };
+    behind::check(&parsed)?;
+    Ok(parsed)
 }
 
 impl<'a> Parser<'a> {
@@ -250,11 +266,10 @@ impl<'a> Parser<'a> {
                 Greed::Greedy
             };
             if let Some(node) = nodes.pop() {
-                if matches!(node, Node::Assert(_)) && min == 0 {
-                    nodes.push(Node::Repeat(Box::new(node), 0, Some(1), greed));
-                } else {
-                    nodes.push(Node::Repeat(Box::new(node), min, max, greed));
+                if !node.is_repeatable() {
+                    return wrong("target of repeat operator is invalid");
                 }
+                nodes.push(Node::Repeat(Box::new(node), min, max, greed));
             }
         }
     }
@@ -372,6 +387,10 @@ impl<'a> Parser<'a> {
 
     /// `(?i)` and `(?i:…)`.
     fn set_options(&mut self) -> Read<Option<Node>> {
+        if self.rest.starts_with('-') {
+            // Where options begin with a minus, jq's syntax expects the number of a group.
+            return wrong("invalid group name <>");
+        }
         let before = self.options;
         let mut on = true;
         loop {
@@ -385,7 +404,8 @@ impl<'a> Parser<'a> {
                 Some(':') => {
                     let inside = self.inside()?;
                     self.options = before;
-                    return Ok(Some(inside));
+                    // A group with options is a group, also around a mere place.
+                    return Ok(Some(if inside.is_repeatable() { inside } else { Node::Concat(vec![inside]) }));
                 }
                 Some(_) => return wrong("undefined group option"),
                 None => return wrong("end pattern in group"),
@@ -395,232 +415,5 @@ impl<'a> Parser<'a> {
 
     fn numbers(&self, name: &str) -> Vec<usize> {
         self.all_names.iter().filter(|(own, _)| own == name).map(|(_, number)| *number).collect()
-    }
-
-    fn escape(&mut self) -> Read {
-        let Some(c) = self.next() else { return wrong("end pattern at escape") };
-        Ok(match c {
-            'A' => Node::Assert(Assert::TextStart),
-            'Z' => Node::Assert(Assert::LastLineEnd),
-            'z' => Node::Assert(Assert::TextEnd),
-            'G' => Node::Assert(Assert::SearchStart),
-            'b' => Node::Assert(Assert::Word),
-            'B' => Node::Assert(Assert::NotWord),
-            'K' => Node::Keep,
-            'R' => Node::LineEnd,
-            'X' => Node::Cluster,
-            'N' => Node::Any(false),
-            'O' => Node::Any(true),
-            'k' if self.rest.starts_with(['<', '\'']) => {
-                let text = self.reference()?;
-                if self.counts() {
-                    return Ok(Node::Empty);
-                }
-                let numbers = match self.relative(&text) {
-                    Some(number) => vec![number],
-                    None => self.numbers(&text),
-                };
-                if numbers.is_empty() {
-                    return Err(format!("undefined name <{text}> reference"));
-                }
-                Node::Back(numbers, self.options.ignore_case)
-            }
-            'g' if self.rest.starts_with(['<', '\'']) => {
-                let text = self.reference()?;
-                if self.counts() {
-                    return Ok(Node::Empty);
-                }
-                let number = self.relative(&text).or_else(|| self.numbers(&text).pop());
-                let number = number.or_else(|| (text == "0").then_some(0));
-                match number {
-                    Some(number) => Node::Call(number),
-                    None => return Err(format!("undefined name <{text}> reference")),
-                }
-            }
-            '1'..='9' => return self.numbered(c),
-            _ => match self.escaped_class(c)? {
-                Some(mut class) => {
-                    class.sort();
-                    Node::Class(class)
-                }
-                None => {
-                    let c = self.escaped_char(c)?;
-                    self.char(c)
-                }
-            },
-        })
-    }
-
-    /// What stands in `<…>` or `'…'`.
-    fn reference(&mut self) -> Read<String> {
-        let close = if self.next() == Some('<') { '>' } else { '\'' };
-        let Some((text, rest)) = self.rest.split_once(close) else { return wrong("invalid group name <>") };
-        self.rest = rest;
-        Ok(text.to_owned())
-    }
-
-    /// A group by number, also counted backwards.
-    fn relative(&self, text: &str) -> Option<usize> {
-        let number: i64 = text.parse().ok()?;
-        let number = if number < 0 { self.names.len() as i64 + 1 + number } else { number };
-        usize::try_from(number).ok().filter(|number| (1..=self.count).contains(number))
-    }
-
-    /// `\1` refers back; a number that no group has is octal.
-    fn numbered(&mut self, first: char) -> Read {
-        let more = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let text = format!("{first}{}", &self.rest[..more]);
-        let number: usize = text.parse().unwrap_or(usize::MAX);
-        if !self.counts() && number <= self.count.max(9) && number <= 1_000 {
-            if number > self.count {
-                return wrong("invalid backref number/name");
-            }
-            self.rest = &self.rest[more..];
-            return Ok(Node::Back(vec![number], self.options.ignore_case));
-        }
-        if first >= '8' {
-            return Ok(self.char(first));
-        }
-        let c = self.octal(first);
-        Ok(self.char(c))
-    }
-
-    fn octal(&mut self, first: char) -> char {
-        let mut code = first.to_digit(8).unwrap_or(0);
-        for _ in 0..2 {
-            match self.peek().and_then(|c| c.to_digit(8)) {
-                Some(digit) => {
-                    code = code * 8 + digit;
-                    self.next();
-                }
-                None => break,
-            }
-        }
-        char::from_u32(code).unwrap_or('\u{FFFD}')
-    }
-
-    /// `\w`, `\p{…}` and their like.
-    fn escaped_class(&mut self, c: char) -> Read<Option<Class>> {
-        if let Some(class) = class::letter(c) {
-            return Ok(Some(if c.is_ascii_uppercase() { class.negated() } else { class }));
-        }
-        if !matches!(c, 'p' | 'P') || !self.rest.starts_with('{') {
-            return Ok(None);
-        }
-        let Some((name, rest)) = self.rest[1..].split_once('}') else {
-            return wrong("invalid character property name {}");
-        };
-        let (plain, negative) = match name.strip_prefix('^') {
-            Some(plain) => (plain, c == 'p'),
-            None => (name, c == 'P'),
-        };
-        let Some(class) = class::property(plain) else {
-            return Err(format!("invalid character property name {{{name}}}"));
-        };
-        self.rest = rest;
-        Ok(Some(if negative { class.negated() } else { class }))
-    }
-
-    /// A character that is written with a `\`.
-    fn escaped_char(&mut self, c: char) -> Read<char> {
-        Ok(match c {
-            't' => '\t',
-            'n' => '\n',
-            'r' => '\r',
-            'f' => '\u{c}',
-            'a' => '\u{7}',
-            'e' => '\u{1b}',
-            '0'..='7' => self.octal(c),
-            'c' => match self.next() {
-                Some(control) => char::from_u32(u32::from(control) & 0x1F).unwrap_or(control),
-                None => return wrong("end pattern at control"),
-            },
-            'x' => self.hex()?,
-            other => other,
-        })
-    }
-
-    fn hex(&mut self) -> Read<char> {
-        if let Some(rest) = self.rest.strip_prefix('{')
-            && let Some((digits, rest)) = rest.split_once('}')
-            && let Ok(code) = u32::from_str_radix(digits, 16)
-        {
-            self.rest = rest;
-            return char::from_u32(code).ok_or_else(|| "invalid code point value".to_owned());
-        }
-        let digits = self.rest.bytes().take(2).take_while(u8::is_ascii_hexdigit).count();
-        let code = u32::from_str_radix(&self.rest[..digits], 16).unwrap_or(0);
-        self.rest = &self.rest[digits..];
-        Ok(char::from_u32(code).unwrap_or('\u{FFFD}'))
-    }
-
-    /// After a `[`.
-    fn set(&mut self) -> Read<Class> {
-        let negative = self.take("^");
-        let mut set = Class::default();
-        let mut first = true;
-        loop {
-            let Some(c) = self.next() else { return wrong("premature end of char-class") };
-            if c == ']' && !(first && self.rest.contains(']')) {
-                if first {
-                    return wrong("empty char-class");
-                }
-                break;
-            }
-            first = false;
-            if c == '[' && self.rest.starts_with(':') && self.posix(&mut set)? {
-                continue;
-            }
-            let from = if c == '\\' {
-                let Some(c) = self.next() else { return wrong("end pattern at escape") };
-                if let Some(class) = self.escaped_class(c)? {
-                    if self.rest.starts_with('-') && !self.rest.starts_with("-]") {
-                        return wrong("unmatched range specifier in char-class");
-                    }
-                    set.add_all(&class);
-                    continue;
-                }
-                if c == 'b' { '\u{8}' } else { self.escaped_char(c)? }
-            } else {
-                c
-            };
-            let to = self.range_end(from)?;
-            set.add(from, to);
-        }
-        if self.options.ignore_case {
-            set.ignore_case();
-        }
-        Ok(if negative { set.negated() } else { set })
-    }
-
-    fn posix(&mut self, set: &mut Class) -> Read<bool> {
-        let Some((name, rest)) = self.rest[1..].split_once(":]") else { return Ok(false) };
-        let (plain, negative) = match name.strip_prefix('^') {
-            Some(plain) => (plain, true),
-            None => (name, false),
-        };
-        let Some(class) = class::posix(plain) else { return Ok(false) };
-        set.add_all(&if negative { class.negated() } else { class });
-        self.rest = rest;
-        Ok(true)
-    }
-
-    fn range_end(&mut self, from: char) -> Read<char> {
-        if !self.rest.starts_with('-') || self.rest.starts_with("-]") {
-            return Ok(from);
-        }
-        self.next();
-        let to = match self.next() {
-            None => return wrong("premature end of char-class"),
-            Some('\\') => {
-                let Some(c) = self.next() else { return wrong("end pattern at escape") };
-                if self.escaped_class(c)?.is_some() {
-                    return wrong("char-class value at end of range");
-                }
-                self.escaped_char(c)?
-            }
-            Some(c) => c,
-        };
-        if to < from { wrong("empty range in char class") } else { Ok(to) }
     }
 }

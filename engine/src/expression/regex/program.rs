@@ -101,7 +101,7 @@ pub fn compile(parsed: &Parsed) -> Result<Program, String> {
 }
 
 /// The fewest and the most characters that a node matches.
-fn width(node: &Node) -> (u32, Option<u32>) {
+pub fn width(node: &Node) -> (u32, Option<u32>) {
     match node {
         Node::Empty | Node::Assert(_) | Node::Look(..) | Node::Keep => (0, Some(0)),
         Node::Char(..) | Node::Any(_) | Node::Class(_) => (1, Some(1)),

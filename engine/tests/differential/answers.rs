@@ -1,0 +1,169 @@
+//! What jq answers, what ours answers, and where both may differ.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use trinity_engine::expression::{Context, Expression, Limits, Way};
+use trinity_engine::time::Timestamp;
+use trinity_engine::value::{ParseLimits, Value};
+
+/// Outputs of one program on one input that are looked at.
+const OUTPUTS_MAX: usize = 100;
+
+/// What jq's process ends with when a program does not compile.
+const EXIT_COMPILE: i32 = 3;
+
+/// What a program gives on an input: JSON texts, and the error after them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub outputs: Vec<String>,
+    pub error: Option<String>,
+}
+
+impl Answer {
+    fn limited(&self) -> bool {
+        self.error.as_deref().is_some_and(|error| error.starts_with("the expression reached its limit"))
+    }
+
+    /// Outputs and error in one text.
+    fn plain(&self) -> String {
+        format!("{}\n{}", self.outputs.join("\n"), self.error.as_deref().unwrap_or("(none)"))
+    }
+}
+
+/// What jq made of a program.
+pub enum Asked {
+    /// Its answer to each input.
+    Answers(Vec<Answer>),
+    /// It does not compile.
+    Refused,
+    /// It took too long, or jq itself failed.
+    Nothing,
+}
+
+pub fn parse(text: &str) -> Value {
+    Value::parse(text.as_bytes(), &ParseLimits { depth_max: 10_000 }).expect("JSON")
+}
+
+/// Asks the jq binary at `jq` for its answers to a program.
+pub fn ask(jq: &str, program: &str, inputs: &[&str]) -> Asked {
+    let wrapped = format!("[limit({OUTPUTS_MAX}; try (({program}\n) | {{o: tojson}}) catch {{e: .}})]");
+    let mut child = Command::new("timeout")
+        .args(["10", jq, "-c", &wrapped])
+        .env("TZ", "UTC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("jq starts");
+    child.stdin.take().expect("an input").write_all(inputs.join("\n").as_bytes()).ok();
+    let output = child.wait_with_output().expect("jq ends");
+    if output.status.code() == Some(EXIT_COMPILE) {
+        return Asked::Refused;
+    }
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let answers: Vec<Answer> = text.split_terminator('\n').map(answer).collect();
+    if answers.len() == inputs.len() { Asked::Answers(answers) } else { Asked::Nothing }
+}
+
+fn answer(line: &str) -> Answer {
+    let mut answer = Answer { outputs: Vec::new(), error: None };
+    for part in parse(line).as_array().expect("a list") {
+        match (part.get("o"), part.get("e")) {
+            (Some(output), _) => answer.outputs.push(output.as_str().expect("a text").to_owned()),
+            (None, Some(Value::String(error))) => answer.error = Some(error.to_string()),
+            (None, Some(error)) => answer.error = Some(format!("(not a string): {error}")),
+            (None, None) => {}
+        }
+    }
+    answer
+}
+
+fn ours(expression: &Expression, way: Way, input: &Value) -> Answer {
+    let limits = Limits::default();
+    let none = |_: usize| Cow::Owned(Value::Null);
+    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none };
+    let (outputs, error) = expression.outputs(way, input, &cx, OUTPUTS_MAX);
+    Answer { outputs: outputs.iter().map(Value::to_json).collect(), error: error.map(|error| error.message()) }
+}
+
+/// Compares both ways of ours to what jq answered; what is wrong, and why it may be.
+pub fn compared(program: &str, input: &str, jq: &Answer) -> Result<Option<&'static str>, String> {
+    let expression = match Expression::compile(program, &[]) {
+        Ok(expression) => expression,
+        Err(error) => return Err(format!("{program}\n    does not compile: {error}")),
+    };
+    let value = parse(input);
+    let best = ours(&expression, Way::Best, &value);
+    let machine = ours(&expression, Way::Machine, &value);
+    if best != machine && !best.limited() && !machine.limited() {
+        return Err(format!("{program}\n    on {input}: the ways differ: {best:?}, machine {machine:?}"));
+    }
+    if best == *jq {
+        return Ok(None);
+    }
+    match listed(jq, &best) {
+        Some(reason) => Ok(Some(reason)),
+        None => Err(format!("{program}\n    on {input}: {best:?}\n    instead of {jq:?}")),
+    }
+}
+
+/// Why an answer may differ: each reason is told to users in `docs/expressions.md`.
+fn listed(jq: &Answer, ours: &Answer) -> Option<&'static str> {
+    if ours.limited() {
+        let begun = jq.outputs.iter().take(ours.outputs.len()).eq(&ours.outputs);
+        return begun.then_some("a budget");
+    }
+    if is_refused_copy(jq) && ours.outputs.starts_with(&jq.outputs) {
+        return Some("a number, text or empty array that equals the one at the path is taken for it");
+    }
+    (unsigned_zeros(&jq.plain()) == unsigned_zeros(&ours.plain())).then_some("whole zero has no sign")
+}
+
+/// Whether jq refuses a path because a number, a text or something empty is not in the same place as the one at the path.
+fn is_refused_copy(jq: &Answer) -> bool {
+    let Some(error) = jq.error.as_deref().and_then(|error| error.strip_prefix("Invalid path expression ")) else {
+        return false;
+    };
+    let value = match error.split_once(" of ") {
+        Some((start, value)) if start.starts_with("near attempt to access element ") => Some(value),
+        _ => None,
+    };
+    let value = value
+        .or_else(|| error.strip_prefix("with result "))
+        .or_else(|| error.strip_prefix("near attempt to iterate through "))
+        .unwrap_or(error);
+    value.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '"') || value == "[]" || value == "{}"
+}
+
+/// A text in which each number `-0` is written `0`.
+fn unsigned_zeros(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("-0") {
+        let (before, behind) = (&rest[..at], &rest[at + 2..]);
+        let alone = !before.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && !behind.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+        out.push_str(before);
+        out.push_str(if alone { "0" } else { "-0" });
+        rest = behind;
+    }
+    out + rest
+}
+
+#[test]
+fn only_a_whole_zero_loses_its_sign() {
+    assert_eq!(unsigned_zeros("[-0,-0.5,1e-05,-0] -0"), "[0,-0.5,1e-05,0] 0");
+}
+
+#[test]
+fn only_copies_without_a_place_are_listed() {
+    let refused = |error: &str| is_refused_copy(&Answer { outputs: Vec::new(), error: Some(error.to_owned()) });
+    assert!(refused("Invalid path expression with result 1"));
+    assert!(refused("Invalid path expression near attempt to access element \"a of b\" of {}"));
+    assert!(!refused("Invalid path expression near attempt to access element \"a\" of {\"b\":1}"));
+    assert!(!refused("Invalid path expression with result true"));
+    assert!(!refused("Invalid path expression with result [1,2]"));
+    assert!(!refused("Cannot iterate over null (null)"));
+}

@@ -177,7 +177,10 @@ fn headers(disk: &Disk, names: &[String]) -> Result<Vec<SegmentHeader>, JournalE
     while let [.., _, last] = all[..]
         && never_held(disk, &last)?
     {
-        tracing::warn!(segment = segment_name(last.number), "removed a segment whose first block was not written whole");
+        tracing::warn!(
+            segment = segment_name(last.number),
+            "removed a segment whose first block was not written whole"
+        );
         remove(disk, &segment_name(last.number))?;
         all.pop();
     }

@@ -292,10 +292,11 @@ impl World {
         true
     }
 
-    /// Who comes back with a clock that is behind can't tell how long it was away.
+    /// Who comes back with a wall clock that is behind the node's time can't tell how long it was away.
     fn note_untimed(&mut self) {
-        if self.time.is_behind() {
-            self.ledger.timed_since = self.time.now().steady;
+        let moment = self.time.now();
+        if self.node.now(moment) > moment.wall {
+            self.ledger.timed_since = moment.steady;
         }
     }
 
@@ -357,6 +358,8 @@ impl World {
         disk.set_capacity(None);
         self.full = false;
         self.time.follow();
+        // By the clock of the node that was: the next begins with the wall clock.
+        self.note_untimed();
         let (said, moment) = (self.node.newest, self.time.now());
         let opened = Node::open(disk, self.node.setup, self.present_catalog(), moment);
         self.node = opened.unwrap_or_else(|error| {
@@ -369,7 +372,6 @@ impl World {
         }
         self.take_doubtful(said);
         self.time.hinder();
-        self.note_untimed();
         self.running.clear();
         self.published.clear();
         self.lose_questions(|_| true);

@@ -201,7 +201,7 @@ impl Node {
     }
 
     /// The node's time.
-    fn now(&mut self, moment: Moment) -> Timestamp {
+    pub fn now(&mut self, moment: Moment) -> Timestamp {
         match self.setup.defect {
             Some(Defect::ClockFollowsBack) => moment.wall,
             _ => self.clock.read(moment.wall, moment.steady),

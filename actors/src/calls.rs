@@ -151,23 +151,14 @@ fn host(uri: &str) -> EcoString {
 
 #[cfg(test)]
 mod tests {
-    use trinity_engine::effect::HttpRequest;
     use trinity_engine::ids::ShardId;
     use trinity_engine::time::Timestamp;
 
     use super::*;
+    use crate::call::request;
 
     fn call(number: u64, attempt: u32, uri: &str) -> Call {
-        let request = HttpRequest {
-            idempotency_key: "k".into(),
-            method: "GET".into(),
-            uri: uri.into(),
-            headers: Vec::new(),
-            body: None,
-            digest: None,
-            redirect: false,
-            timeout_micros: 1,
-        };
+        let request = request(uri);
         let execution = ExecutionId::new(Timestamp(0), ShardId(0), number);
         Call { execution, activation: ActivationId(0), attempt, request }
     }

@@ -8,8 +8,9 @@ use trinity_engine::time::Timestamp;
 /// While a clock is ahead of the wall clock it runs slower by this part of the time that passes, so that the wall clock
 /// catches up and a timer of some seconds is still in time.
 const SLOWER_BY: u64 = 16;
-/// A wall clock that is ahead by no more microseconds than this was not set, but is kept in step with others.
-const IN_STEP: u64 = 20_000;
+/// A wall clock that is ahead by no more microseconds than this was not set, but is kept in step with others. A timer is early
+/// by no more than that.
+pub const IN_STEP: u64 = 20_000;
 /// One that is ahead by more than this, a day, had not been set before.
 const UNSET: u64 = 24 * 3600 * 1_000_000;
 

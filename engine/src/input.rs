@@ -180,19 +180,17 @@ pub enum PeerMessage {
     Event(Arc<CloudEvent>),
     /// An event for the listeners whose subscriptions are kept here.
     Listened(Arc<CloudEvent>),
-    /// An event that may match what an execution listens for.
-    Candidate {
-        /// Which execution.
-        execution: ExecutionId,
-        /// Which task of it.
-        activation: ActivationId,
+    /// An event that may match what executions listen for.
+    Candidates {
+        /// Which executions, and which task of each.
+        tasks: Vec<(ExecutionId, ActivationId)>,
         /// The event.
         event: Arc<CloudEvent>,
     },
-    /// An event for a definition that is started by several events together.
+    /// An event for definitions that are started by several events together.
     Gathered {
-        /// Which definition.
-        definition: DefinitionId,
+        /// Which definitions.
+        definitions: Vec<DefinitionId>,
         /// The event.
         event: Arc<CloudEvent>,
     },

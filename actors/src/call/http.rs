@@ -123,10 +123,11 @@ fn communication(error: &reqwest::Error) -> WorkflowError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn request(uri: &str) -> HttpRequest {
+    /// A plain `GET` of a URI.
+    pub(crate) fn request(uri: &str) -> HttpRequest {
         HttpRequest {
             idempotency_key: "k".into(),
             method: "GET".into(),

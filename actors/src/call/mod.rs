@@ -5,3 +5,6 @@ mod http;
 
 pub use egress::Egress;
 pub use http::HttpCaller;
+
+#[cfg(test)]
+pub(crate) use http::tests::request;

@@ -18,6 +18,8 @@ struct State {
     syncs: u64,
     reads: u64,
     syncs_to_fail: u32,
+    /// How many bytes of what a failing sync was for reach the disk all the same.
+    kept_of_failed: usize,
     syncs_held: bool,
     /// How many changes are asked for until one fails, that one included; 0 from then on.
     changes_left: Option<u64>,
@@ -25,18 +27,43 @@ struct State {
 
 #[derive(Debug, Default)]
 struct MemoryFile {
+    /// What a read sees, as long as the machine has power.
     content: Vec<u8>,
-    /// What was written since the last sync, in order.
+    /// What is on the disk.
+    stored: Vec<u8>,
+    /// What was written since the last sync, in order. A failed sync forgets it as the kernel does: it can still be read,
+    /// no later sync is for it, and only writing it again brings it to the disk.
     unsynced: Vec<Write>,
-    /// A sync of it failed: what was not synced then is lost in a crash, whatever later syncs say.
-    broken: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Write {
     at: usize,
-    before: Vec<u8>,
-    after: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+impl MemoryFile {
+    /// A file that is on the disk as a whole.
+    fn synced(content: Vec<u8>) -> MemoryFile {
+        MemoryFile { stored: content.clone(), content, unsynced: Vec::new() }
+    }
+
+    /// Brings the first `kept` bytes of each of these writes to the disk.
+    fn store(&mut self, writes: &[Write], kept: impl IntoIterator<Item = usize>) {
+        for (write, kept) in writes.iter().zip(kept) {
+            self.stored[write.at..write.at + kept].copy_from_slice(&write.bytes[..kept]);
+        }
+    }
+}
+
+/// Of writes one after another only so many bytes: how many of each.
+fn first_bytes(bytes: usize) -> impl FnMut(&Write) -> usize {
+    let mut left = bytes;
+    move |write| {
+        let kept = left.min(write.bytes.len());
+        left -= kept;
+        kept
+    }
 }
 
 /// The lock of a [`MemoryDisk`]: dropping it ends it.
@@ -60,55 +87,64 @@ impl MemoryDisk {
     /// survive and the rest never happened.
     #[must_use]
     pub fn crashed(&self, kept_bytes: usize) -> MemoryDisk {
-        self.image(|_, file| {
-            let mut left = kept_bytes;
-            let kept = |write: &Write| {
-                let kept = left.min(write.after.len());
-                left -= kept;
-                kept
-            };
-            file.unsynced.iter().map(kept).collect()
-        })
+        self.image(|_, unsynced| unsynced.iter().map(first_bytes(kept_bytes)).collect())
     }
 
     /// As [`MemoryDisk::crashed`], when the disk had stored writes in another order: of those to a file that no sync covered,
     /// the ones survive for which `kept` answers true (by file name and their number in that file).
     #[must_use]
     pub fn crashed_keeping(&self, mut kept: impl FnMut(&str, usize) -> bool) -> MemoryDisk {
-        self.image(|name, file| {
-            let kept = |(number, write): (usize, &Write)| if kept(name, number) { write.after.len() } else { 0 };
-            file.unsynced.iter().enumerate().map(kept).collect()
+        self.image(|name, unsynced| {
+            let kept = |(number, write): (usize, &Write)| if kept(name, number) { write.bytes.len() } else { 0 };
+            unsynced.iter().enumerate().map(kept).collect()
         })
+    }
+
+    /// What is left when the process was killed and the machine goes on: all that was written can be read, and is lost with
+    /// the power unless somebody syncs it; what a sync failed for, unless somebody writes it again.
+    #[must_use]
+    pub fn killed(&self) -> MemoryDisk {
+        let same = |file: &MemoryFile| MemoryFile {
+            content: file.content.clone(),
+            stored: file.stored.clone(),
+            unsynced: file.unsynced.clone(),
+        };
+        self.with_files(same)
     }
 
     /// A disk of its own with the same files, all of it synced.
     #[must_use]
     pub fn copy(&self) -> MemoryDisk {
-        self.crashed(usize::MAX)
+        self.with_files(|file| MemoryFile::synced(file.content.clone()))
     }
 
-    /// A disk of its own with the same files, of whose unsynced writes so many bytes are kept.
-    fn image(&self, mut kept: impl FnMut(&str, &MemoryFile) -> Vec<usize>) -> MemoryDisk {
+    /// A disk of its own with what is stored here, and so many bytes of the writes that no sync covered.
+    fn image(&self, mut kept: impl FnMut(&str, &[Write]) -> Vec<usize>) -> MemoryDisk {
         let state = self.state();
         let mut files = BTreeMap::new();
         for (name, file) in &state.files {
-            let mut content = file.content.clone();
-            for write in file.unsynced.iter().rev() {
-                content[write.at..write.at + write.before.len()].copy_from_slice(&write.before);
-            }
-            for (write, kept) in file.unsynced.iter().zip(kept(name, file)) {
-                content[write.at..write.at + kept].copy_from_slice(&write.after[..kept]);
-            }
-            files.insert(name.clone(), MemoryFile { content, ..MemoryFile::default() });
+            let mut left = MemoryFile { stored: file.stored.clone(), ..MemoryFile::default() };
+            left.store(&file.unsynced, kept(name, &file.unsynced));
+            files.insert(name.clone(), MemoryFile::synced(left.stored));
         }
         MemoryDisk { state: Arc::new(Mutex::new(State { files, capacity: state.capacity, ..State::default() })) }
     }
 
-    /// Changes one bit of a file; `false` when there is no such place.
+    fn with_files(&self, made: impl Fn(&MemoryFile) -> MemoryFile) -> MemoryDisk {
+        let state = self.state();
+        let files = state.files.iter().map(|(name, file)| (name.clone(), made(file))).collect();
+        MemoryDisk { state: Arc::new(Mutex::new(State { files, capacity: state.capacity, ..State::default() })) }
+    }
+
+    /// Changes one bit of a file, as it is read and as it is on the disk; `false` when there is no such place.
     pub fn flip(&self, name: &str, bit: usize) -> bool {
         let mut state = self.state();
-        let byte = state.files.get_mut(name).and_then(|file| file.content.get_mut(bit / 8));
-        byte.map(|byte| *byte ^= 1 << (bit % 8)).is_some()
+        let Some(file) = state.files.get_mut(name) else { return false };
+        let place = file.content.get_mut(bit / 8).zip(file.stored.get_mut(bit / 8));
+        let Some((read, stored)) = place else { return false };
+        *read ^= 1 << (bit % 8);
+        *stored ^= 1 << (bit % 8);
+        true
     }
 
     /// Loses a file.
@@ -128,9 +164,11 @@ impl MemoryDisk {
         self.state().capacity = bytes;
     }
 
-    /// The next `count` syncs fail, and what they should have stored is lost in a crash.
-    pub fn fail_syncs(&self, count: u32) {
-        self.state().syncs_to_fail = count;
+    /// The next `count` syncs fail. Of what each should have stored the first `kept` bytes reach the disk; the rest can be
+    /// read, and is lost with the power whatever later syncs say.
+    pub fn fail_syncs(&self, count: u32, kept: usize) {
+        let mut state = self.state();
+        (state.syncs_to_fail, state.kept_of_failed) = (count, kept);
     }
 
     /// From now on, or no longer, syncs answer at once and store nothing: a disk that lies, or the moment before a sync returns.
@@ -159,7 +197,7 @@ impl MemoryDisk {
     /// The longest run of bytes written to one file that no sync covered.
     #[must_use]
     pub fn unsynced_bytes(&self) -> usize {
-        let bytes = |file: &MemoryFile| file.unsynced.iter().map(|write| write.after.len()).sum();
+        let bytes = |file: &MemoryFile| file.unsynced.iter().map(|write| write.bytes.len()).sum();
         self.state().files.values().map(bytes).max().unwrap_or(0)
     }
 
@@ -213,7 +251,7 @@ impl MemoryDisk {
         let mut state = self.state();
         state.change()?;
         state.claim(name, bytes)?;
-        state.files.insert(name.to_owned(), MemoryFile { content: vec![0; length], ..MemoryFile::default() });
+        state.files.insert(name.to_owned(), MemoryFile::synced(vec![0; length]));
         Ok(())
     }
 
@@ -221,7 +259,7 @@ impl MemoryDisk {
         let mut state = self.state();
         state.change()?;
         state.claim(name, content.len() as u64)?;
-        state.files.insert(name.to_owned(), MemoryFile { content: content.to_vec(), ..MemoryFile::default() });
+        state.files.insert(name.to_owned(), MemoryFile::synced(content.to_vec()));
         Ok(())
     }
 
@@ -235,9 +273,8 @@ impl MemoryDisk {
         }
         let file = state.files.get_mut(name).ok_or_else(not_found)?;
         let place = file.content.get_mut(at..at + bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
-        let before = place.to_vec();
         place.copy_from_slice(bytes);
-        file.unsynced.push(Write { at, before, after: bytes.to_vec() });
+        file.unsynced.push(Write { at, bytes: bytes.to_vec() });
         done
     }
 
@@ -248,15 +285,14 @@ impl MemoryDisk {
         let held = state.syncs_held;
         let fails = state.syncs_to_fail > 0;
         state.syncs_to_fail = state.syncs_to_fail.saturating_sub(1);
+        let kept_bytes = if fails { state.kept_of_failed } else { usize::MAX };
         let file = state.files.get_mut(name).ok_or_else(not_found)?;
-        if fails {
-            file.broken = true;
-            return Err(io::Error::other("a sync that was told to fail"));
+        if held && !fails {
+            return Ok(());
         }
-        if !file.broken && !held {
-            file.unsynced.clear();
-        }
-        Ok(())
+        let writes = std::mem::take(&mut file.unsynced);
+        file.store(&writes, writes.iter().map(first_bytes(kept_bytes)));
+        if fails { Err(io::Error::other("a sync that was told to fail")) } else { Ok(()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

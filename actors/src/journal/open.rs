@@ -8,11 +8,11 @@ use trinity_engine::ids::ShardId;
 
 use super::disk::{Disk, Storage};
 use super::error::JournalError;
-use super::format::BlockEncoder;
-use super::index::{Change, Live};
+use super::format::{Block, BlockEncoder, decode_mark};
+use super::index::{Change, Live, SegmentIndex};
 use super::keeper::Keeper;
 use super::reader::Reader;
-use super::recovery::{SegmentEnd, SegmentScan};
+use super::recovery::{SegmentEnd, SegmentScan, scan_segment};
 use super::scan::{read_segment, scan_whole};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, segment_name, segment_number};
 use super::shared::{Active, Sealed, Shared, State};
@@ -21,6 +21,9 @@ use super::snapshot::{load_snapshot, newest_snapshots};
 use super::summary::Summary;
 use super::writer::{Found, Writer};
 use super::{Journal, Options};
+
+/// How much of the last segment is read to see whether it begins with a block.
+const FIRST_READ_BYTES: usize = 64 << 10;
 
 /// What the shards need to go on where they were.
 #[derive(Debug)]
@@ -142,10 +145,10 @@ pub(super) fn open(storage: Storage, options: Options) -> Result<(Journal, Recov
     Ok((journal, recovery))
 }
 
-/// The headers of all segments that count, in order. Those that were never used, or whose first block is hidden by the
-/// next segment, are removed.
+/// The headers of all segments that count, in order. Those that were never used, the last one when it never held a block,
+/// and those whose first block is hidden by the next segment, are removed.
 fn headers(disk: &Disk, names: &[String]) -> Result<Vec<SegmentHeader>, JournalError> {
-    let mut headers: Vec<SegmentHeader> = Vec::new();
+    let mut all: Vec<SegmentHeader> = Vec::new();
     let segments: Vec<&String> = names.iter().filter(|name| segment_number(name).is_some()).collect();
     for (at, name) in segments.iter().enumerate() {
         let length = disk.bytes(name).map_err(|error| JournalError::disk(format!("read {name}"), error))?;
@@ -162,18 +165,53 @@ fn headers(disk: &Disk, names: &[String]) -> Result<Vec<SegmentHeader>, JournalE
             remove(disk, name)?;
             continue;
         };
-        if let Some(last) = headers.last() {
-            if header.seed != last.seed || header.first < last.first {
-                return Err(JournalError::damaged(name, 0, "the segment belongs to another journal"));
-            }
-            if header.first == last.first {
-                remove(disk, &segment_name(last.number))?;
-                headers.pop();
-            }
+        if let Some(last) = all.last()
+            && (header.seed != last.seed || header.first < last.first)
+        {
+            return Err(JournalError::damaged(name, 0, "the segment belongs to another journal"));
+        }
+        all.push(header);
+    }
+    // Before any is hidden, so that a header without a block hides nothing: whether it is whole, torn or damaged since,
+    // the same blocks count. The first segment stays, for it alone tells the number of the next block.
+    while let [.., _, last] = all[..]
+        && never_held(disk, &last)?
+    {
+        tracing::warn!(
+            segment = segment_name(last.number),
+            "removed a segment whose first block was not written whole"
+        );
+        remove(disk, &segment_name(last.number))?;
+        all.pop();
+    }
+    let mut headers: Vec<SegmentHeader> = Vec::new();
+    for header in all {
+        if let Some(hidden) = headers.pop_if(|last| last.first == header.first) {
+            remove(disk, &segment_name(hidden.number))?;
         }
         headers.push(header);
     }
     Ok(headers)
+}
+
+/// Whether no block of this segment, the last one, was ever written whole: nothing of it was acknowledged.
+fn never_held(disk: &Disk, header: &SegmentHeader) -> Result<bool, JournalError> {
+    let name = segment_name(header.number);
+    let failed = |error| JournalError::disk(format!("read {name}"), error);
+    let bytes = usize::try_from(disk.bytes(&name).map_err(failed)?).unwrap_or(usize::MAX);
+    let begins_with_block = |start: &[u8]| {
+        let first = Block::decode(header.seed, &start[SEGMENT_HEADER_BYTES..]);
+        first.is_ok_and(|block| block.sequence == header.first)
+    };
+    // The whole file need not be read to see that it begins with a block, unless that is a long one.
+    let start = disk.read(&name, 0, FIRST_READ_BYTES.min(bytes)).map_err(failed)?;
+    if begins_with_block(&start) {
+        return Ok(false);
+    }
+    let all = disk.read_all(&name).map_err(failed)?;
+    let scan = scan_segment(header.seed, &all, SEGMENT_HEADER_BYTES, header.first, u64::MAX, |_, _| ());
+    // Damage is told where the blocks are read.
+    Ok(scan.next_sequence == header.first && !matches!(scan.outcome, SegmentEnd::Damaged { .. }))
 }
 
 /// Whether nothing but a part of the header was written.
@@ -213,7 +251,7 @@ fn survey(
         sealed.push(Arc::new(segment));
     }
     let (index, scan, bytes) = read_segment(disk, seed, last.number, last.first, None, &mut live)?;
-    let found = found(disk, last.number, &scan, &bytes)?;
+    let found = found(disk, last, &index, &scan, &bytes)?;
     let active = Active { number: last.number, bytes: found.bytes, index };
     let found = (!last.earlier).then_some(found);
     Ok((State { sealed: Arc::new(sealed), active: Some(active), live }, found))
@@ -245,11 +283,29 @@ fn stored_changes(disk: &Disk, seed: u64, header: &SegmentHeader, next: u64) -> 
     Some((summary, load_changes(disk, seed, header.number).ok()?))
 }
 
-/// The last segment, to write to: what is torn behind its last whole block is overwritten with zeros, so that nothing of
-/// it is ever taken for a block.
-fn found(disk: &Disk, number: u64, scan: &SegmentScan, bytes: &[u8]) -> Result<Found, JournalError> {
-    let name = segment_name(number);
+/// The last segment, to write to. What is torn behind its last whole block is overwritten with zeros, so that nothing of
+/// it is ever taken for a block. And what may not be on the disk is written again and synced before anybody relies on it:
+/// after a process was killed its blocks can be read although no sync was for them, or one that failed and that no later
+/// one makes up for.
+fn found(
+    disk: &Disk,
+    header: &SegmentHeader,
+    index: &SegmentIndex,
+    scan: &SegmentScan,
+    bytes: &[u8],
+) -> Result<Found, JournalError> {
+    let name = segment_name(header.number);
     let file = disk.open_file(&name).map_err(|error| JournalError::disk(format!("open {name}"), error))?;
+    let found = |file| Found { file, number: header.number, at: scan.end as u64, bytes: bytes.len() as u64 };
+    if decode_mark(header.seed, &bytes[scan.end..]).is_some_and(|synced| synced + 1 == scan.next_sequence) {
+        // It was closed in order. The next block takes the place of the mark.
+        return Ok(found(file));
+    }
+    // A segment begins when all before it is on the disk, and with the first block of those that are not: then its header
+    // may not be there either.
+    let doubtful = index.block(scan.synced + 1).filter(|_| scan.synced + 1 > header.first);
+    let start = doubtful.map_or(0, |block| usize::try_from(block.offset).expect("within what was read"));
+    let mut again = bytes[start..scan.end].to_vec();
     if scan.outcome == SegmentEnd::Torn {
         let torn = bytes.iter().rposition(|&byte| byte != 0).map_or(scan.end, |last| last + 1);
         tracing::warn!(
@@ -258,11 +314,11 @@ fn found(disk: &Disk, number: u64, scan: &SegmentScan, bytes: &[u8]) -> Result<F
             bytes = torn - scan.end,
             "cut what a crash left half written"
         );
-        let zeros = vec![0; torn - scan.end];
-        let cut = file.write(scan.end as u64, &zeros).and_then(|()| file.sync());
-        cut.map_err(|error| JournalError::disk(format!("write {name}"), error))?;
+        again.resize(torn - start, 0);
     }
-    Ok(Found { file, number, at: scan.end as u64, bytes: bytes.len() as u64 })
+    let written = file.write(start as u64, &again).and_then(|()| file.sync());
+    written.map_err(|error| JournalError::disk(format!("write {name}"), error))?;
+    Ok(found(file))
 }
 
 /// Removes indexes of segments that were dropped.

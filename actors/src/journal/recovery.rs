@@ -26,6 +26,8 @@ pub struct SegmentScan {
     pub end: usize,
     /// The sequence number of the next append.
     pub next_sequence: u64,
+    /// The last block that was known to be on the disk when the last whole one was written; 0 without a whole one.
+    pub synced: u64,
     /// What follows.
     pub outcome: SegmentEnd,
 }
@@ -40,16 +42,17 @@ pub fn scan_segment(
     before: u64,
     mut each: impl FnMut(usize, &Block<'_>),
 ) -> SegmentScan {
-    let (mut end, mut next_sequence) = (start, first_sequence);
+    let (mut end, mut next_sequence, mut synced) = (start, first_sequence, 0);
     let cause = loop {
         if next_sequence == before {
-            return SegmentScan { end, next_sequence, outcome: SegmentEnd::Clean };
+            return SegmentScan { end, next_sequence, synced, outcome: SegmentEnd::Clean };
         }
         match block_with(seed, &bytes[end..], next_sequence) {
             Ok(block) => {
                 each(end, &block);
                 end += block.frame_bytes;
                 next_sequence += 1;
+                synced = block.synced;
             }
             Err(cause) => break cause,
         }
@@ -63,7 +66,7 @@ pub fn scan_segment(
             None => SegmentEnd::Torn,
         }
     };
-    SegmentScan { end, next_sequence, outcome }
+    SegmentScan { end, next_sequence, synced, outcome }
 }
 
 fn block_with(seed: u64, bytes: &[u8], sequence: u64) -> Result<Block<'_>, FormatError> {
@@ -150,7 +153,7 @@ mod tests {
                 continue;
             }
             let outcome = if cut == ends[1] { SegmentEnd::Clean } else { SegmentEnd::Torn };
-            let expected = SegmentScan { end: ends[1], next_sequence: FIRST + 2, outcome };
+            let expected = SegmentScan { end: ends[1], next_sequence: FIRST + 2, synced: FIRST, outcome };
             assert_eq!((scan, seen), (expected, vec![FIRST, FIRST + 1]), "cut at {cut}");
         }
     }
@@ -209,7 +212,8 @@ mod tests {
             prop_assert_eq!(seen.len(), contents.len());
             let last = *ends.last().expect("at least one");
             let next_sequence = FIRST + contents.len() as u64;
-            prop_assert_eq!(scan, SegmentScan { end: last, next_sequence, outcome: SegmentEnd::Clean });
+            let synced = next_sequence - 2;
+            prop_assert_eq!(scan, SegmentScan { end: last, next_sequence, synced, outcome: SegmentEnd::Clean });
         }
     }
 }

@@ -36,6 +36,7 @@ defects! {
     CheckpointAhead: "a source is acknowledged when one of its shards has committed",
     GapTaken: "a source goes on behind messages that were lost with a shard",
     LostSync: "the disk says that a sync was done, and it was not",
+    OpenedUnsynced: "what a killed process had written is served before it is synced",
     BatchLeftOut: "of a block of several shards the last batch is not stored",
     SeenNotStored: "keys of messages that were seen are not stored",
     WindowTooSmall: "only the last of the keys that a step has seen is remembered",

@@ -240,8 +240,9 @@ impl World {
         if self.choices.chance(50) {
             let count = 1 + self.choices.below(3);
             self.totals.failed_syncs += 1;
-            self.note(|| format!("{count} syncs will fail"));
-            return self.node.disk.fail_syncs(u32::try_from(count).expect("few"));
+            let kept = self.choices.of(&[0, 60, 200, usize::MAX]);
+            self.note(|| format!("{count} syncs will fail; {kept} bytes of each get there"));
+            return self.node.disk.fail_syncs(u32::try_from(count).expect("few"), kept);
         }
         self.full = !self.full;
         let capacity = self.full.then(|| self.node.disk.bytes_used() + self.choices.below(6_000));
@@ -291,10 +292,11 @@ impl World {
         true
     }
 
-    /// Who comes back with a clock that is behind can't tell how long it was away.
+    /// Who comes back with a wall clock that is behind the node's time can't tell how long it was away.
     fn note_untimed(&mut self) {
-        if self.time.is_behind() {
-            self.ledger.timed_since = self.time.now().steady;
+        let moment = self.time.now();
+        if self.node.now(moment) > moment.wall {
+            self.ledger.timed_since = moment.steady;
         }
     }
 
@@ -322,7 +324,8 @@ impl World {
             self.totals.crashes_in_recovery += u64::from(opened.is_err());
             self.note(|| format!("again in recovery, with change {at}; {kept} of {unsynced} bytes survive"));
             drop(opened);
-            disk = disk.crashed(kept);
+            // What nobody synced may go with the power only where commits are synced.
+            disk = if self.node.setup.relaxed { disk.killed() } else { disk.crashed(kept) };
         }
         self.flip_a_bit(&disk);
         self.reopen(disk);
@@ -330,10 +333,12 @@ impl World {
 
     /// What is on the disk after a crash now.
     fn after_crash(&mut self) -> MemoryDisk {
-        if self.node.setup.relaxed || (!self.node.disk.has_failed() && !self.choices.chance(50)) {
+        // Who is killed in the midst of a change to the disk leaves what it had written; the power may fail later.
+        let lost = if self.node.disk.has_failed() { 70 } else { 50 };
+        if self.node.setup.relaxed || !self.choices.chance(lost) {
             self.note(|| "killed".to_owned());
             self.totals.kills += 1;
-            return self.node.disk.copy();
+            return self.node.disk.killed();
         }
         let unsynced = self.node.disk.unsynced_bytes();
         let kept = self.choices.pick(unsynced + 1);
@@ -353,6 +358,8 @@ impl World {
         disk.set_capacity(None);
         self.full = false;
         self.time.follow();
+        // By the clock of the node that was: the next begins with the wall clock.
+        self.note_untimed();
         let (said, moment) = (self.node.newest, self.time.now());
         let opened = Node::open(disk, self.node.setup, self.present_catalog(), moment);
         self.node = opened.unwrap_or_else(|error| {
@@ -365,7 +372,6 @@ impl World {
         }
         self.take_doubtful(said);
         self.time.hinder();
-        self.note_untimed();
         self.running.clear();
         self.published.clear();
         self.lose_questions(|_| true);
@@ -393,7 +399,7 @@ impl World {
         if self.full || self.node.disk.will_fail() {
             return;
         }
-        self.node.disk.fail_syncs(0);
+        self.node.disk.fail_syncs(0, 0);
         self.note(|| "restart in order".to_owned());
         self.totals.restarts += 1;
         self.commit_all();

@@ -127,7 +127,11 @@ impl Node {
             seed: Some(7),
         };
         let storage = Storage::Memory(disk.clone());
-        let (journal, newest, shards) = recover(storage, options, setup.shards, &settings(), &catalog)?;
+        // A world with this defect loses nothing else of what it syncs.
+        disk.hold_syncs(setup.defect == Some(Defect::OpenedUnsynced));
+        let recovered = recover(storage, options, setup.shards, &settings(), &catalog);
+        disk.hold_syncs(false);
+        let (journal, newest, shards) = recovered?;
         let time = shards.iter().map(Shard::time).fold(journal.reader().time(), Ord::max);
         let clock = Clock::new(time, moment.wall, moment.steady);
         let mut node = Node {
@@ -197,7 +201,7 @@ impl Node {
     }
 
     /// The node's time.
-    fn now(&mut self, moment: Moment) -> Timestamp {
+    pub fn now(&mut self, moment: Moment) -> Timestamp {
         match self.setup.defect {
             Some(Defect::ClockFollowsBack) => moment.wall,
             _ => self.clock.read(moment.wall, moment.steady),

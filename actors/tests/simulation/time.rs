@@ -24,14 +24,12 @@ const START: &str = "2026-01-01T00:00:00Z";
 
 pub struct Time {
     now: Moment,
-    /// The highest that the wall clock ever showed.
-    highest: Timestamp,
 }
 
 impl Time {
     pub fn new() -> Time {
         let wall = Timestamp::parse_rfc3339(START).expect("a time");
-        Time { now: Moment { wall, steady: 0, forward: 0, followed: 0, back: 0, healthy_since: 0 }, highest: wall }
+        Time { now: Moment { wall, steady: 0, forward: 0, followed: 0, back: 0, healthy_since: 0 } }
     }
 
     pub fn now(&self) -> Moment {
@@ -41,7 +39,6 @@ impl Time {
     pub fn pass(&mut self, micros: u64) {
         self.now.steady += micros;
         self.now.wall = Timestamp(self.now.wall.micros() + micros);
-        self.highest = self.highest.max(self.now.wall);
     }
 
     /// Sets the wall clock forward or back.
@@ -55,12 +52,6 @@ impl Time {
             self.now.back = micros;
             self.now.wall = Timestamp(wall - micros);
         }
-        self.highest = self.highest.max(self.now.wall);
-    }
-
-    /// Whether the wall clock shows less than it once did: who starts now can't tell how long it was away.
-    pub fn is_behind(&self) -> bool {
-        self.now.wall < self.highest
     }
 
     /// A node starts.

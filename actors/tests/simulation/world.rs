@@ -261,7 +261,7 @@ impl World {
         self.calm = true;
         self.full = false;
         self.node.disk.set_capacity(None);
-        self.node.disk.fail_syncs(0);
+        self.node.disk.fail_syncs(0, 0);
         self.note(|| "calm".to_owned());
         if self.node.disk.will_fail() {
             self.crash();

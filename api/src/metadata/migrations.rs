@@ -55,8 +55,13 @@ CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 ",
 ];
 
+/// The number of the newest form.
+pub(super) const fn known() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
 pub(super) async fn run(pool: &SqlitePool) -> Result<(), MetadataError> {
-    let known = MIGRATIONS.len() as i64;
+    let known = known();
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let (found,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&mut *transaction).await?;
     if found > known {

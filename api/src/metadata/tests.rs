@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use tempfile::TempDir;
 use trinity_engine::ids::DefinitionId;
 use trinity_engine::time::Timestamp;
@@ -125,6 +127,49 @@ async fn dead_letters_are_kept_whole_and_a_record_read_twice_is_one() {
     assert_eq!((stored.letter.stage, stored.letter.reason.as_str()), (Stage::Mapping, "no type"));
     assert_eq!(store.dead_letters_waiting().await.expect("a count"), 2);
     assert!(store.dead_letter(999).await.expect("read").is_none());
+}
+
+/// Databases as a node left them, one of each form, with the key of their secret: `fixtures/form-<n>.db`. They are never
+/// changed; when a form comes, keep one of it before the change lands.
+#[tokio::test]
+async fn what_an_earlier_form_holds_is_opened_and_goes_on() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/metadata/fixtures");
+    for form in 1..=migrations::known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let copy = |from: &str, to: &str| {
+            std::fs::copy(fixtures.join(from), folder.path().join(to))
+                .unwrap_or_else(|error| panic!("{from}: {error}"));
+        };
+        copy(&format!("form-{form}.db"), "metadata.db");
+        copy("fixture.key", "secret.key");
+        std::fs::set_permissions(folder.path().join("secret.key"), PermissionsExt::from_mode(0o600)).expect("set");
+        let store = open(&folder).await.expect("a store");
+        let (now,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&store.pool).await.expect("read");
+        assert_eq!(now, migrations::known());
+
+        let all = store.versions().await.expect("a list");
+        let seen: Vec<_> = all.iter().map(|v| (v.number.0, v.name.as_str(), v.version.as_str(), v.status)).collect();
+        let expected = [
+            (1, "cool", "1.0.0", Status::Retired),
+            (2, "heat", "1.0.0", Status::Active),
+            (3, "heat", "2.0.0", Status::Active),
+        ];
+        assert_eq!(seen, expected);
+        assert!(all.iter().all(|v| v.text.contains("do: [{a: {set: {x:") && v.format == Format::Yaml));
+        let secret = store.secrets().await.expect("values").get("plant").cloned();
+        assert_eq!(secret, Some(Value::from(serde_json::json!({"username": "u", "password": "p4ss"}))));
+        let letters = store.dead_letters(None, 10).await.expect("a list");
+        let payload = letters[0].letter.payload.as_deref();
+        assert_eq!((letters.len(), letters[0].letter.stage, payload), (1, Stage::Decode, Some(&b"{\"a\":"[..])));
+        let name = store.node_name().await.expect("a name");
+        assert!(if form == 1 { name.starts_with("node-") } else { name == "node-f51474a7" }, "{name}");
+
+        let line = all[1].workflow.clone();
+        let next = NewVersion { namespace: "plant", ..version("heat", "3.0.0") };
+        assert_eq!(store.update(&line, &next, NOW).await.expect("updated"), DefinitionId(4), "no number comes twice");
+        store.close().await;
+        assert_eq!(open(&folder).await.expect("again").versions().await.expect("a list").len(), 4);
+    }
 }
 
 #[tokio::test]

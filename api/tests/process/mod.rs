@@ -24,9 +24,11 @@ impl Process {
         Process::spawn(set_up).listening()
     }
 
-    /// Starts it, with what `set_up` adds.
+    /// Starts it, with what `set_up` adds. `TRINITY_BINARY` names another binary than the one that was built with the tests: a
+    /// run of an hour must not meet the next build.
     pub fn spawn(set_up: impl FnOnce(&mut Command)) -> Starting {
-        Process::spawn_as(Command::new(env!("CARGO_BIN_EXE_trinity")), set_up)
+        let binary = std::env::var_os("TRINITY_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_trinity").into());
+        Process::spawn_as(Command::new(binary), set_up)
     }
 
     /// Starts it by a command that runs the binary.

@@ -60,6 +60,13 @@ pub(crate) fn step_too_long() -> WorkflowError {
     WorkflowError::standard(StandardError::Runtime, detail)
 }
 
+/// What an execution faults by for whose step a commit has no room left beside the others.
+pub(crate) fn commit_too_long() -> WorkflowError {
+    let detail = "what one event sets off at a time is too long to be stored together, and this execution had no room left: \
+                  use smaller data, or let fewer workflows begin with the same event";
+    WorkflowError::standard(StandardError::Runtime, detail)
+}
+
 /// What the runtime says of itself in `$runtime`.
 #[derive(Clone, Debug)]
 pub struct RuntimeInfo {

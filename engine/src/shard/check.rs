@@ -164,10 +164,14 @@ impl Shard {
         }
     }
 
-    /// A call that an execution still waits for, to be made again; `None`: it waits no more.
+    /// A call that an execution still waits for, to be made again; `None`: it waits no more. One that was suspended meanwhile
+    /// may hold the answer until it is resumed; it is checked then.
     #[must_use]
     pub fn call_again(&self, id: ExecutionId, task: ActivationId, attempt: u32) -> Option<ShardEffect> {
         let execution = self.live.get(id)?.execution().ok()?;
+        if execution.phase() == Phase::Suspended {
+            return None;
+        }
         let task = execution.activations().iter().find(|own| own.id == task)?;
         match &task.state {
             State::Call { attempt: own, request } if *own == attempt => {

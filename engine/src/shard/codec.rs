@@ -159,15 +159,17 @@ fn write_message(w: &mut Writer<'_>, message: &PeerMessage) {
             w.u8(1);
             write_event(w, event);
         }
-        PeerMessage::Candidate { execution, activation, event } => {
-            w.u8(2);
-            w.u128(execution.as_u128());
-            w.count(u64::from(activation.0));
+        PeerMessage::Candidates { tasks, event } => {
+            w.u8(5);
+            w.list(tasks.iter(), |w, (execution, activation)| {
+                w.u128(execution.as_u128());
+                w.count(u64::from(activation.0));
+            });
             write_event(w, event);
         }
-        PeerMessage::Gathered { definition, event } => {
-            w.u8(3);
-            w.count(u64::from(definition.0));
+        PeerMessage::Gathered { definitions, event } => {
+            w.u8(6);
+            w.list(definitions.iter(), |w, definition| w.count(u64::from(definition.0)));
             write_event(w, event);
         }
         PeerMessage::StartChild { parent, activation, namespace, name, version, input, wait } => {
@@ -187,12 +189,10 @@ fn read_message(r: &mut Reader<'_>) -> Result<PeerMessage, CodecError> {
     Ok(match r.u8()? {
         0 => PeerMessage::Event(Arc::new(read_event(r)?)),
         1 => PeerMessage::Listened(Arc::new(read_event(r)?)),
-        2 => PeerMessage::Candidate {
-            execution: ExecutionId::from_u128(r.u128()?),
-            activation: ActivationId(r.count_u32()?),
-            event: Arc::new(read_event(r)?),
-        },
-        3 => PeerMessage::Gathered { definition: DefinitionId(r.count_u32()?), event: Arc::new(read_event(r)?) },
+        // What version 0.1 wrote: one message for each task.
+        2 => PeerMessage::Candidates { tasks: vec![read_task(r)?], event: Arc::new(read_event(r)?) },
+        // … and for each definition.
+        3 => PeerMessage::Gathered { definitions: vec![DefinitionId(r.count_u32()?)], event: Arc::new(read_event(r)?) },
         4 => PeerMessage::StartChild {
             parent: ExecutionId::from_u128(r.u128()?),
             activation: ActivationId(r.count_u32()?),
@@ -202,6 +202,15 @@ fn read_message(r: &mut Reader<'_>) -> Result<PeerMessage, CodecError> {
             input: r.value()?,
             wait: r.u8()? != 0,
         },
+        5 => PeerMessage::Candidates { tasks: r.list(read_task)?, event: Arc::new(read_event(r)?) },
+        6 => PeerMessage::Gathered {
+            definitions: r.list(|r| r.count_u32().map(DefinitionId))?,
+            event: Arc::new(read_event(r)?),
+        },
         other => return Err(r.invalid("message between shards", other)),
     })
+}
+
+fn read_task(r: &mut Reader<'_>) -> Result<(ExecutionId, ActivationId), CodecError> {
+    Ok((ExecutionId::from_u128(r.u128()?), ActivationId(r.count_u32()?)))
 }

@@ -1,6 +1,7 @@
 //! The way of an event: to the triggers of its own shard, to the gatherers and the listeners where they live.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,15 +9,16 @@ use bytes::Bytes;
 use super::catalog::{Catalog, Route};
 use super::dedup::event_key;
 use super::executions::Beginning;
+use super::gather::GATHERERS_BYTES_MAX;
 use super::step::{Step, Work};
 use super::subscriptions::{CorrelationValue, home_of_type, home_of_value, text_of_value};
 use super::trigger::Surroundings;
-use super::{Shard, codec::ShardRecord};
+use super::{EVENT_BYTES_MAX, Shard, codec::ShardRecord};
 use crate::event::{CloudEvent, envelope};
 use crate::execution::StepContext;
 use crate::expression::{Context, Expression};
 use crate::history::{Trigger, TriggerKind};
-use crate::ids::{DefinitionId, ShardId};
+use crate::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
 use crate::input::{ExecutionInput, Origin, PeerMessage};
 use crate::value::Value;
 
@@ -102,12 +104,16 @@ impl Shard {
                 self.begin_by_event(starter.definition, input, text, event, step);
             }
         }
+        let mut gathered: BTreeMap<ShardId, Vec<DefinitionId>> = BTreeMap::new();
         for definition in route.gatherers() {
             let Some(gathering) = catalog.gathering(definition) else { continue };
-            if gathering.home == self.id {
-                self.gather(definition, event, step);
+            gathered.entry(gathering.home).or_default().push(definition);
+        }
+        for (home, definitions) in gathered {
+            if home == self.id {
+                self.gather_all(&definitions, event, step);
             } else {
-                self.send(gathering.home, PeerMessage::Gathered { definition, event: event.clone() }, step);
+                self.send(home, PeerMessage::Gathered { definitions, event: event.clone() }, step);
             }
         }
     }
@@ -149,19 +155,34 @@ impl Shard {
 
     /// Passes an event on to the tasks whose subscriptions live here; the tasks decide whether it matches.
     fn tell(&mut self, event: &Arc<CloudEvent>, values: Vec<CorrelationValue>, step: &mut Step) {
+        // One message for all tasks of a shard: with one for each, an event that many listen to would not fit a commit.
+        let mut elsewhere: BTreeMap<ShardId, Vec<(ExecutionId, ActivationId)>> = BTreeMap::new();
         for (execution, activation) in self.subscriptions.of(&event.event_type, values) {
             if execution.shard() == self.id {
                 let input = ExecutionInput::Event { activation, event: event.clone() };
                 step.work.push_back(Work { execution, input });
             } else {
-                let message = PeerMessage::Candidate { execution, activation, event: event.clone() };
-                self.send(execution.shard(), message, step);
+                elsewhere.entry(execution.shard()).or_default().push((execution, activation));
             }
+        }
+        for (shard, tasks) in elsewhere {
+            self.send(shard, PeerMessage::Candidates { tasks, event: event.clone() }, step);
         }
     }
 
-    /// Gives an event to the gatherers of a definition that live here.
-    pub(super) fn gather(&mut self, definition: DefinitionId, event: &Arc<CloudEvent>, step: &mut Step) {
+    /// Gives an event to the gatherers of these definitions, all of which live here: to as many as a commit should take, to the
+    /// others with a next one.
+    pub(super) fn gather_all(&mut self, definitions: &[DefinitionId], event: &Arc<CloudEvent>, step: &mut Step) {
+        for (at, definition) in definitions.iter().enumerate() {
+            if step.records.len() > EVENT_BYTES_MAX {
+                let definitions = definitions[at..].to_vec();
+                return self.send(self.id, PeerMessage::Gathered { definitions, event: event.clone() }, step);
+            }
+            self.gather(*definition, event, step);
+        }
+    }
+
+    fn gather(&mut self, definition: DefinitionId, event: &Arc<CloudEvent>, step: &mut Step) {
         let catalog = self.catalog.clone();
         let Some(gathering) = catalog.gathering(definition) else { return };
         let before = self.gatherers.of(definition).to_vec();
@@ -176,9 +197,14 @@ impl Shard {
             scratch: &mut step.scratch,
         };
         let complete = self.gatherers.take(definition, &gathering.plan, event, &mut cx);
-        let after = self.gatherers.of(definition);
-        if after != before.as_slice() {
-            step.record(&ShardRecord::Gathered(definition, after.to_vec()));
+        let start = step.records.len();
+        while self.gatherers.of(definition) != before.as_slice() {
+            step.record(&ShardRecord::Gathered(definition, self.gatherers.of(definition).to_vec()));
+            if step.records.len() - start <= GATHERERS_BYTES_MAX {
+                break;
+            }
+            step.records.truncate(start);
+            self.gatherers.drop_oldest(definition);
         }
         if let Some(input) = complete {
             self.begin_by_event(definition, input, None, event, step);

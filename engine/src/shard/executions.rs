@@ -12,11 +12,11 @@ use super::ready::{Reply, ShardEffect};
 use super::schedule::Due;
 use super::step::{Step, Work};
 use super::subscriptions::by_home;
-use super::{DefinitionState, Shard};
+use super::{COMMIT_BYTES_MAX, DefinitionState, Shard};
 use crate::effect::ExecutionEffect;
 use crate::error::{StandardError, WorkflowError};
 use crate::event::CloudEvent;
-use crate::execution::{Execution, Outcome, STEP_BYTES_MAX, Start, State, StepContext, step_too_long};
+use crate::execution::{Execution, Outcome, STEP_BYTES_MAX, Start, State, StepContext, commit_too_long, step_too_long};
 use crate::history::{Trigger, TriggerKind};
 use crate::ids::{ActivationId, DefinitionId, ExecutionId, ShardId};
 use crate::input::{Control, ExecutionInput, Note, PeerMessage, Subscription};
@@ -61,14 +61,20 @@ impl Shard {
         if owner == Owner::Schedule {
             self.set_schedule(definition, Some(Due::Ended(id)), step);
         }
-        let start = Start { id, definition, input, trigger, parent, element_text };
+        let mut start = Start { id, definition, input, trigger, parent, element_text };
         let mut execution = Execution::new(&start, step.now);
         let begun = self.guarded(step, |cx| execution.begin(&start, plan, cx));
-        if let Err(error) = begun.and_then(|()| self.settle(None, &execution, plan, step)) {
+        if let Err(error) = begun.and_then(|()| self.settle(None, &execution, plan, COMMIT_BYTES_MAX, step)) {
             execution = Execution::new(&start, step.now);
-            self.unguarded(step, |cx| execution.begin_faulted(&start, error, cx));
+            self.unguarded(step, |cx| execution.begin_faulted(&start, error.clone(), cx));
+            if step.records.len() + step.history.len() > COMMIT_BYTES_MAX {
+                // Not even its input has room.
+                start = Start { input: Value::Null, element_text: None, ..start };
+                execution = Execution::new(&start, step.now);
+                self.unguarded(step, |cx| execution.begin_faulted(&start, error, cx));
+            }
             // What has ended keeps nothing that could be too long.
-            let _ = self.settle(None, &execution, plan, step);
+            let _ = self.settle(None, &execution, plan, usize::MAX, step);
         }
         Some(id)
     }
@@ -89,7 +95,7 @@ impl Shard {
         if moved.is_ok() && step.history.is_empty() && step.effects.is_empty() && execution == before {
             return;
         }
-        if let Err(error) = moved.and_then(|()| self.settle(Some(&before), &execution, plan, step)) {
+        if let Err(error) = moved.and_then(|()| self.settle(Some(&before), &execution, plan, COMMIT_BYTES_MAX, step)) {
             self.give_up(id, error, step);
         }
     }
@@ -102,7 +108,7 @@ impl Shard {
         let mut execution = before.clone();
         self.unguarded(step, |cx| execution.abandon(error, cx));
         // What has ended keeps nothing that could be too long.
-        let _ = self.settle(Some(&before), &execution, &entry.plan, step);
+        let _ = self.settle(Some(&before), &execution, &entry.plan, usize::MAX, step);
     }
 
     /// Runs a step of an execution. A panic in it is a defect of the engine: it harms this execution alone, and so does a
@@ -131,15 +137,16 @@ impl Shard {
     }
 
     /// Records an execution after a step of it, keeps it or tells who waits for its end, and sees to what it asks for.
-    /// `before` is how it was, unless it begins.
+    /// `before` is how it was, unless it begins; the records of the whole step may become `bytes_max` long.
     ///
     /// # Errors
-    /// It goes on, and its state is too long to be kept; nothing was done.
+    /// It goes on, and its state is too long to be kept, or the records become too long; nothing was done.
     fn settle(
         &mut self,
         before: Option<&Execution>,
         execution: &Execution,
         plan: &Plan,
+        bytes_max: usize,
         step: &mut Step,
     ) -> Result<(), WorkflowError> {
         let id = execution.id();
@@ -168,6 +175,12 @@ impl Shard {
         if step.records.len() - tail > STEP_BYTES_MAX {
             step.records.truncate(start);
             return Err(step_too_long());
+        }
+        // An event that it emits is recorded for a sink and for a shard.
+        let asked: usize = step.effects.iter().map(|effect| 2 * effect.size()).sum();
+        if step.records.len().saturating_add(asked) > bytes_max {
+            step.records.truncate(start);
+            return Err(commit_too_long());
         }
         for measurement in step.measured.drain(..) {
             measurement.join(&mut step.released.measurements);

@@ -17,6 +17,9 @@ use crate::value::{Array, Map, Value};
 
 /// Most gatherers of one definition; the oldest gives way to a new one.
 pub const GATHERERS_MAX: usize = 10_000;
+/// Most bytes that those of one definition take, for all of them are recorded whenever one takes an event: again the oldest
+/// give way.
+pub const GATHERERS_BYTES_MAX: usize = 8 << 20;
 
 /// The workflow of one `listen` that gathers for `plan`.
 pub(super) fn plan_of(plan: &Plan) -> Option<Plan> {
@@ -83,6 +86,15 @@ impl Gatherers {
         }
         open.push(fresh);
         settle(open, open.len() - 1)
+    }
+
+    /// Gives up the oldest gatherer of a definition.
+    pub fn drop_oldest(&mut self, definition: DefinitionId) {
+        if let Some(open) = self.open.get_mut(&definition)
+            && !open.is_empty()
+        {
+            open.remove(0);
+        }
     }
 
     /// The gatherers of `definition`, to store.

@@ -64,6 +64,11 @@ use step::{Step, Work};
 
 /// A step takes no further inputs once its records are this long, so that a commit stays within a block.
 pub const RECORDS_BYTES_MAX: usize = 8 << 20;
+/// Once the records of a step are this long, who else listens to an event hears of it with the next step.
+pub const EVENT_BYTES_MAX: usize = 16 << 20;
+/// No step of an execution may make the records of a commit longer than this: what is refused by it is small, and still fits a
+/// block of 64 MiB.
+pub const COMMIT_BYTES_MAX: usize = 56 << 20;
 /// Most inputs that one step takes: the others of a long queue need not wait for all of it to be durable.
 pub const INPUTS_PER_STEP_MAX: usize = 4_096;
 /// Most timers that one step fires; the rest follows in the next.
@@ -332,10 +337,14 @@ impl Shard {
         match message {
             PeerMessage::Event(event) => self.event(&event, step),
             PeerMessage::Listened(event) => self.listened(&event, step),
-            PeerMessage::Candidate { execution, activation, event } => {
-                step.work.push_back(Work { execution, input: ExecutionInput::Event { activation, event } });
+            PeerMessage::Candidates { tasks, event } => {
+                let work = |(execution, activation)| {
+                    let event = event.clone();
+                    Work { execution, input: ExecutionInput::Event { activation, event } }
+                };
+                step.work.extend(tasks.into_iter().map(work));
             }
-            PeerMessage::Gathered { definition, event } => self.gather(definition, &event, step),
+            PeerMessage::Gathered { definitions, event } => self.gather_all(&definitions, &event, step),
             PeerMessage::StartChild { parent, activation, namespace, name, version, input, wait } => {
                 let target = (namespace, name, version);
                 self.begin_child((parent, activation), target, input, wait, step);
@@ -366,10 +375,16 @@ impl Shard {
         }
     }
 
-    /// Moves executions of this shard until nothing is left to do for them.
+    /// Moves executions of this shard until nothing is left to do for them. When very many hear of one event, the commit
+    /// takes as many as it should and the others hear of it with a next one.
     fn work(&mut self, step: &mut Step) {
         while let Some(Work { execution, input }) = step.work.pop_front() {
-            self.advance(execution, input, step);
+            match input {
+                ExecutionInput::Event { activation, event } if step.records.len() > EVENT_BYTES_MAX => {
+                    step.put_off(event, (execution, activation));
+                }
+                input => self.advance(execution, input, step),
+            }
         }
     }
 
@@ -437,6 +452,9 @@ impl Shard {
 
     /// Records what the whole step has changed at once.
     fn close(&mut self, step: &mut Step) {
+        for (event, tasks) in std::mem::take(&mut step.put_off) {
+            self.send(self.id, PeerMessage::Candidates { tasks, event }, step);
+        }
         if !step.seen.is_empty() {
             let seen = std::mem::take(&mut step.seen);
             step.record(&ShardRecord::Seen(seen));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::codec::ShardRecord;
 use super::ready::{Ready, Released};
 use crate::effect::ExecutionEffect;
+use crate::event::CloudEvent;
 use crate::execution::Scratch;
 use crate::history::Measurement;
-use crate::ids::{ExecutionId, ShardId};
+use crate::ids::{ActivationId, ExecutionId, ShardId};
 use crate::input::ExecutionInput;
 use crate::time::Timestamp;
 
@@ -24,6 +25,8 @@ pub(super) struct Step {
     pub records: Vec<u8>,
     pub released: Released,
     pub work: VecDeque<Work>,
+    /// Events, and the tasks that hear of them with a later step.
+    pub put_off: Vec<(Arc<CloudEvent>, Vec<(ExecutionId, ActivationId)>)>,
     /// Keys of events seen.
     pub seen: Vec<u128>,
     /// The highest offset of each source partition.
@@ -48,6 +51,7 @@ impl Step {
             records,
             released: Released::default(),
             work: VecDeque::new(),
+            put_off: Vec::new(),
             seen: Vec::new(),
             absorbed: Vec::new(),
             marked: BTreeSet::new(),
@@ -60,6 +64,14 @@ impl Step {
 
     pub fn record(&mut self, record: &ShardRecord) {
         record.write(&mut self.records);
+    }
+
+    /// Lets a task hear of an event with a later step.
+    pub fn put_off(&mut self, event: Arc<CloudEvent>, task: (ExecutionId, ActivationId)) {
+        match self.put_off.last_mut() {
+            Some((same, tasks)) if Arc::ptr_eq(same, &event) => tasks.push(task),
+            _ => self.put_off.push((event, vec![task])),
+        }
     }
 
     /// Notes an absorbed offset; the highest of each partition is recorded at the end.

@@ -120,10 +120,10 @@ proptest! {
         for (at, commit) in commits.iter().enumerate() {
             append(&mut journal, &mut world, commit);
             if at == fails_at {
-                disk.fail_syncs(1);
+                disk.fail_syncs(1, 0);
                 // Nothing may wait for a sync just then.
                 let _ = journal.sync();
-                disk.fail_syncs(0);
+                disk.fail_syncs(0, 0);
                 world.check(&journal.reader());
             }
         }

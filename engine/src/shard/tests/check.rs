@@ -75,6 +75,18 @@ fn a_call_that_nobody_makes_is_found() {
     assert_eq!(node.shards[1].call_again(id, call.1, call.2 + 1), None, "another attempt is not waited for");
 }
 
+/// The check asks whether a call runs, and while that is made durable the execution is suspended and its answer comes.
+#[test]
+fn a_call_whose_answer_a_suspended_execution_holds_is_not_made_again() {
+    let (mut node, id) = waiting(2);
+    let call = node.calls[0].clone();
+    node.control(id, Control::Suspend);
+    node.answer("{}");
+    assert_eq!(node.shards[1].call_again(id, call.1, call.2), None);
+    node.control(id, Control::Resume);
+    assert_eq!((node.phases(2), node.lost.len()), (vec![Phase::Completed], 0));
+}
+
 #[test]
 fn a_child_that_is_gone_faults_its_parent() {
     let (mut node, id) = waiting(3);

@@ -115,3 +115,100 @@ fn schedules_rest_while_sinks_are_behind() {
     assert!(node.published.len() > held, "they go on");
     assert!(node.shards[usize::from(shard.0)].publications_bytes() < 2_000);
 }
+
+/// A megabyte, as an event of this type.
+fn large(event_type: &str, id: &str) -> CloudEvent {
+    event(event_type, id, "a", &format!("\"{}\"", "x".repeat(1 << 20)))
+}
+
+/// The longest records that one step had.
+fn longest(node: &Node) -> usize {
+    node.journal.iter().flatten().map(Vec::len).max().unwrap_or(0)
+}
+
+/// Less than a block takes of all shards, with room for what the committer adds.
+const FITS: usize = 60 << 20;
+
+#[test]
+fn what_an_event_starts_beyond_a_commit_faults_and_the_event_is_taken_once() {
+    const WORKFLOWS: u32 = 70;
+    let waits = "schedule: {on: {one: {with: {type: t}}}}\ndo:\n- rest: {wait: {seconds: 5}}\n";
+    let texts: Vec<String> = (0..WORKFLOWS).map(|n| workflow(&format!("w{n}"), waits)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut node = Node::new(catalog(&texts, Vec::new()));
+    for _ in 0..2 {
+        node.post(&large("t", "1"), Origin::Id);
+        node.settle();
+        node.crash();
+        node.settle();
+    }
+    assert_eq!(node.duplicates, 1);
+    assert!(longest(&node) < FITS, "{}", longest(&node));
+    // Read once: there are megabytes of it.
+    let all = node.executions();
+    let phases: Vec<Phase> = all.iter().map(|(_, _, phase, _)| *phase).collect();
+    let count = |phase| phases.iter().filter(|p| **p == phase).count();
+    let (waiting, faulted) = (count(Phase::Waiting), count(Phase::Faulted));
+    assert!(waiting > 10 && faulted > 20 && waiting + faulted == WORKFLOWS as usize, "{phases:?}");
+    let has_no_room = |event: &HistoryEvent| match &event.fact {
+        Fact::Faulted { error } => error.detail.as_ref().is_some_and(|detail| detail.contains("had no room left")),
+        _ => false,
+    };
+    assert_eq!(all.iter().filter(|(.., history)| history.iter().any(has_no_room)).count(), faulted);
+}
+
+#[test]
+fn an_event_reaches_all_who_listen_however_many_they_are() {
+    const LISTENERS: usize = 90;
+    let hear =
+        workflow("hear", "do:\n- hear: {listen: {to: {one: {with: {type: t}}}}}\n- rest: {wait: {seconds: 5}}\n");
+    let mut node = Node::new(catalog(&[&hear], Vec::new()));
+    for n in 0..LISTENERS {
+        // Half of them where the event comes to, half elsewhere.
+        node.execute(if n % 2 == 0 { 1 } else { 2 }, 0, Value::Null, None);
+    }
+    node.post(&large("t", "1"), Origin::Id);
+    node.settle();
+    node.crash();
+    node.pass(6_000);
+    assert_eq!(node.phases(0), [Phase::Completed; LISTENERS]);
+    assert!(longest(&node) < 24 << 20, "{}", longest(&node));
+}
+
+#[test]
+fn an_event_is_gathered_for_all_workflows_however_many_they_are() {
+    const WORKFLOWS: u32 = 70;
+    let both = "schedule: {on: {all: [{with: {type: a}}, {with: {type: b}}]}}\ndo:\n- sum: {set: {n: '${ length }'}}\n";
+    let texts: Vec<String> = (0..WORKFLOWS).map(|n| workflow(&format!("w{n}"), both)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut node = Node::new(catalog(&texts, Vec::new()));
+    node.post(&large("a", "1"), Origin::Id);
+    node.settle();
+    node.crash();
+    node.post(&event("b", "2", "a", "1"), Origin::Id);
+    node.settle();
+    let phases: Vec<Phase> = node.executions().iter().map(|(_, _, phase, _)| *phase).collect();
+    assert_eq!(phases, [Phase::Completed; WORKFLOWS as usize]);
+    assert!(longest(&node) < 24 << 20, "{}", longest(&node));
+}
+
+#[test]
+fn what_gathers_for_a_workflow_has_a_bound_in_bytes() {
+    let both = workflow(
+        "both",
+        "schedule: {on: {all: [{with: {type: a}}, {with: {type: b}}]}}\ndo:\n- sum: {set: {n: '${ length }'}}\n",
+    );
+    let mut node = Node::new(catalog(&[&both], Vec::new()));
+    for n in 0..70 {
+        node.post(&large("a", &n.to_string()), Origin::Id);
+        node.settle();
+    }
+    assert!(longest(&node) < 24 << 20, "{}", longest(&node));
+    node.crash();
+    // The newest are there still.
+    for n in 0..3 {
+        node.post(&event("b", &format!("b{n}"), "a", "1"), Origin::Id);
+        node.settle();
+    }
+    assert_eq!(node.phases(0), [Phase::Completed; 3]);
+}

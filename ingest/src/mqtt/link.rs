@@ -63,6 +63,8 @@ pub(super) struct Input {
 #[derive(Default)]
 pub(super) struct Output {
     bytes: BytesMut,
+    /// Whether something was written that may still lie in a buffer below, as that of TLS.
+    unflushed: bool,
 }
 
 /// What came.
@@ -199,9 +201,9 @@ impl Input {
 }
 
 impl Output {
-    /// Whether there is anything.
+    /// Whether all of it has left.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && !self.unflushed
     }
 
     /// Writes some of it. What was not written stays, also when the wait is given up.
@@ -209,9 +211,13 @@ impl Output {
     /// # Errors
     /// The connection ended.
     pub(super) async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> Result<(), String> {
-        writer.write_buf(&mut self.bytes).await.map_err(|error| error.to_string())?;
+        if !self.bytes.is_empty() {
+            writer.write_buf(&mut self.bytes).await.map_err(|error| error.to_string())?;
+            self.unflushed = true;
+        }
         if self.bytes.is_empty() {
             writer.flush().await.map_err(|error| error.to_string())?;
+            self.unflushed = false;
         }
         Ok(())
     }

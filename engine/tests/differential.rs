@@ -17,7 +17,7 @@ mod generator;
 
 use std::collections::BTreeMap;
 
-use answers::{Answer, Asked, ask, compared, parse};
+use answers::{Answer, Asked, ask, ask_all, compared, parse};
 use generator::Generator;
 use trinity_engine::expression::Expression;
 use trinity_engine::value::Value;
@@ -32,6 +32,9 @@ const LINE_END: char = '⏎';
 
 /// Inputs that a generated program is tried on.
 const TRIED: usize = 12;
+
+/// Generated programs that jq is asked at once.
+const PROGRAMS_EACH: usize = 20;
 
 /// Programs that answer otherwise, after which a run ends.
 const WRONG_MAX: usize = 200;
@@ -96,6 +99,16 @@ fn generated(seed: u64, programs: usize, inputs: &[&str], count: usize) -> Vec<(
         .collect()
 }
 
+/// Some programs of a seed with jq's answers, and the inputs that they are all tried on.
+fn asked(seed: u64, inputs: &[&str], jq: &str) -> (Vec<(String, Asked)>, Vec<String>) {
+    let (programs, mut tried): (Vec<String>, Vec<Vec<String>>) =
+        generated(seed, PROGRAMS_EACH, inputs, TRIED).into_iter().unzip();
+    let tried = tried.pop().unwrap_or_default();
+    let texts: Vec<&str> = tried.iter().map(String::as_str).collect();
+    let answers = ask_all(jq, &programs, &texts);
+    (programs.into_iter().zip(answers).collect(), tried)
+}
+
 #[test]
 #[ignore = "needs a jq 1.8: JQ=/path/to/jq, PAIRS=100000, SEED=1"]
 fn generated_programs_answer_as_jq_answers() {
@@ -110,15 +123,16 @@ fn generated_programs_answer_as_jq_answers() {
     let mut round = 0;
     while total < pairs && wrong.len() <= WRONG_MAX {
         round += 1;
-        for (program, tried) in generated(seed * 1_000_003 + round, 250, &inputs, TRIED) {
-            let texts: Vec<&str> = tried.iter().map(String::as_str).collect();
+        let (asked, texts) = asked(seed * 1_000_003 + round, &inputs, &jq);
+        for (program, answers) in asked {
             let compiled = Expression::compile(&program, &[]);
-            let answers = match ask(&jq, &program, &texts) {
+            let answers = match answers {
                 Asked::Answers(answers) => answers,
                 Asked::Refused => {
                     refused += 1;
                     if compiled.is_ok() {
-                        wrong.push(format!("{program}\n    compiles, which jq refuses"));
+                        println!("{program}\n    compiles, which jq refuses");
+                        wrong.push(program);
                     }
                     continue;
                 }
@@ -138,9 +152,14 @@ fn generated_programs_answer_as_jq_answers() {
                     Err(difference) => differs = differs.or(Some(difference)),
                 }
             }
-            wrong.extend(differs);
+            if let Some(difference) = differs {
+                println!("{difference}");
+                wrong.push(program);
+            }
         }
-        println!("{total} compared, {} programs differ, {unanswered} programs without an answer", wrong.len());
+        if round % 20 == 0 {
+            println!("{total} compared, {} programs differ, {unanswered} programs without an answer", wrong.len());
+        }
     }
     println!(
         "{total} pairs of {programs} programs, {fast} of them by the short way; {refused} refused by both; \

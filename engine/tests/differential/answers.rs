@@ -46,9 +46,25 @@ pub fn parse(text: &str) -> Value {
     Value::parse(text.as_bytes(), &ParseLimits { depth_max: 10_000 }).expect("JSON")
 }
 
+/// Asks the jq binary at `jq` for its answers to several programs: all in one process, for it takes longer to start than to
+/// answer, or one by one where one of them fails it.
+pub fn ask_all(jq: &str, programs: &[String], inputs: &[&str]) -> Vec<Asked> {
+    if let Asked::Answers(answers) = ask_together(jq, programs, inputs) {
+        let of = |place| answers.iter().skip(place).step_by(programs.len()).cloned().collect();
+        return (0..programs.len()).map(|place| Asked::Answers(of(place))).collect();
+    }
+    programs.iter().map(|program| ask(jq, program, inputs)).collect()
+}
+
 /// Asks the jq binary at `jq` for its answers to a program.
 pub fn ask(jq: &str, program: &str, inputs: &[&str]) -> Asked {
-    let wrapped = format!("[limit({OUTPUTS_MAX}; try (({program}\n) | {{o: tojson}}) catch {{e: .}})]");
+    ask_together(jq, &[program.to_owned()], inputs)
+}
+
+/// The answers of all programs to the first input, to the second, and so on.
+fn ask_together(jq: &str, programs: &[String], inputs: &[&str]) -> Asked {
+    let wrap = |program| format!("[limit({OUTPUTS_MAX}; try (({program}\n) | {{o: tojson}}) catch {{e: .}})]");
+    let wrapped = programs.iter().map(wrap).collect::<Vec<_>>().join(",");
     let mut child = Command::new("timeout")
         .args(["10", jq, "-c", &wrapped])
         .env("TZ", "UTC")
@@ -62,9 +78,13 @@ pub fn ask(jq: &str, program: &str, inputs: &[&str]) -> Asked {
     if output.status.code() == Some(EXIT_COMPILE) {
         return Asked::Refused;
     }
+    // A process that was stopped may have written half a line.
+    if !output.status.success() {
+        return Asked::Nothing;
+    }
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let answers: Vec<Answer> = text.split_terminator('\n').map(answer).collect();
-    if answers.len() == inputs.len() { Asked::Answers(answers) } else { Asked::Nothing }
+    if answers.len() == programs.len() * inputs.len() { Asked::Answers(answers) } else { Asked::Nothing }
 }
 
 fn answer(line: &str) -> Answer {
@@ -103,20 +123,38 @@ pub fn compared(program: &str, input: &str, jq: &Answer) -> Result<Option<&'stat
     if best == *jq {
         return Ok(None);
     }
-    match listed(jq, &best) {
+    match listed(program, input, jq, &best) {
         Some(reason) => Ok(Some(reason)),
         None => Err(format!("{program}\n    on {input}: {best:?}\n    instead of {jq:?}")),
     }
 }
 
 /// Why an answer may differ: each reason is told to users in `docs/expressions.md`.
-fn listed(jq: &Answer, ours: &Answer) -> Option<&'static str> {
+fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<&'static str> {
     if ours.limited() {
         let begun = jq.outputs.iter().take(ours.outputs.len()).eq(&ours.outputs);
         return begun.then_some("a budget");
     }
     if is_refused_copy(jq) && ours.outputs.starts_with(&jq.outputs) {
         return Some("a number, text or empty array that equals the one at the path is taken for it");
+    }
+    let regex_fails =
+        |answer: &Answer| answer.error.as_deref().is_some_and(|error| error.starts_with("Regex failure: "));
+    if regex_fails(jq) && regex_fails(ours) && jq.outputs == ours.outputs {
+        return Some("of several errors in a regular expression another is named");
+    }
+    let searches = ["match(", "scan(", "split(", "splits(", "sub("].iter().any(|name| program.contains(name));
+    if searches && !(program.is_ascii() && input.is_ascii()) && jq.error == ours.error {
+        return Some("an empty match beside a character of several bytes is reported once");
+    }
+    if searches && program.contains("\"l\"") && jq.error == ours.error {
+        return Some("the flag `l` does not ask for the longest match");
+    }
+    if searches && program.contains("\\K") && jq.error == ours.error {
+        return Some("a match that begins within a repetition");
+    }
+    if without_labels(&jq.plain()) == without_labels(&ours.plain()) {
+        return Some("labels have other numbers");
     }
     (unsigned_zeros(&jq.plain()) == unsigned_zeros(&ours.plain())).then_some("whole zero has no sign")
 }
@@ -135,6 +173,13 @@ fn is_refused_copy(jq: &Answer) -> bool {
         .or_else(|| error.strip_prefix("near attempt to iterate through "))
         .unwrap_or(error);
     value.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '"') || value == "[]" || value == "{}"
+}
+
+/// A text without the numbers of labels, which a `catch` around a `break` sees.
+fn without_labels(text: &str) -> String {
+    let mut parts = text.split("{\"__jq\":");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| out + "{\"__jq\":" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// A text in which each number `-0` is written `0`.

@@ -11,10 +11,15 @@ pub fn negate(_: &mut Run<'_>, input: Value, _: Arguments<'_>) -> Done {
     negated(&input)
 }
 
+/// The number after the greatest of 64 bits.
+fn beyond() -> Value {
+    Value::from_literal("9223372036854775808").unwrap_or_default()
+}
+
 /// `-x`
 pub fn negated(value: &Value) -> Done {
     Ok(match value {
-        Value::Int(number) => Value::Int(number.saturating_neg()),
+        Value::Int(number) => number.checked_neg().map_or_else(beyond, Value::Int),
         Value::Float(number) => Value::number(-number),
         Value::Decimal(number) => number.with_sign(!number.as_str().starts_with('-')).unwrap_or_default(),
         other => return Err(refuse(other, "cannot be negated")),
@@ -24,7 +29,7 @@ pub fn negated(value: &Value) -> Done {
 /// A number without its sign; anything else as it is.
 pub fn absolute(value: &Value) -> Value {
     match value {
-        Value::Int(number) => Value::Int(number.saturating_abs()),
+        Value::Int(number) => number.checked_abs().map_or_else(beyond, Value::Int),
         Value::Float(number) => Value::number(number.abs()),
         Value::Decimal(number) => number.with_sign(false).unwrap_or_default(),
         other => other.clone(),
@@ -50,6 +55,11 @@ fn number(value: &Value) -> Result<f64, Stop> {
 /// 2 to the power of `exponent`, times `x`.
 fn scaled(x: f64, exponent: f64) -> f64 {
     libm::ldexp(x, exponent.clamp(-5_000.0, 5_000.0) as i32)
+}
+
+/// The same, with what does not fit so many bits taken for the least, as a processor does.
+fn scaled_within(x: f64, exponent: f64, bits: i32) -> f64 {
+    scaled(x, if exponent.abs() < 2.0_f64.powi(bits - 1) { exponent } else { f64::NEG_INFINITY })
 }
 
 fn scalb(x: f64, exponent: f64) -> f64 {
@@ -162,9 +172,9 @@ functions! {
         "copysign" => f64::copysign,
         "nextafter" => libm::nextafter,
         "nexttoward" => libm::nextafter,
-        "ldexp" => scaled,
+        "ldexp" => |x, exponent| scaled_within(x, exponent, 32),
         "scalb" => scalb,
-        "scalbln" => scaled,
+        "scalbln" => |x, exponent| scaled_within(x, exponent, 64),
         "jn" => |n, x| libm::jn(n as i32, x),
         "yn" => |n, x| libm::yn(n as i32, x),
     }

@@ -129,7 +129,7 @@ fn convert(date: &Parts, conversion: char, asked: Asked, zone: &str, out: &mut S
         'b' | 'h' => text(out, asked, &month[..3], upper),
         'B' => text(out, asked, month, upper),
         'c' => composed(out, asked, date, "%a %b %e %H:%M:%S %Y", zone),
-        'C' => number(out, asked, date.year.div_euclid(100), 2, '0'),
+        'C' => number(out, asked, date.year.div_euclid(100), 1, '0'),
         'd' => number(out, asked, date.day, 2, '0'),
         'D' | 'x' => composed(out, asked, date, "%m/%d/%y", zone),
         'e' => number(out, asked, date.day, 2, ' '),
@@ -161,7 +161,8 @@ fn convert(date: &Parts, conversion: char, asked: Asked, zone: &str, out: &mut S
         'V' => number(out, asked, week_of_iso(date).1, 2, '0'),
         'w' => number(out, asked, date.weekday, 1, '0'),
         'W' => number(out, asked, (date.yearday + 7 - (date.weekday + 6) % 7) / 7, 2, '0'),
-        'y' => number(out, asked, date.year.rem_euclid(100), 2, '0'),
+        // Counted from 1900 in 32 bits.
+        'y' => number(out, asked, i64::from(((date.year - 1900) as i32).rem_euclid(100)), 2, '0'),
         'Y' => number(out, asked, date.year, 1, '0'),
         'z' => {
             let mut offset = String::from("+");

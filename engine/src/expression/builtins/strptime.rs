@@ -58,7 +58,7 @@ impl<'a> Reading<'a> {
                 continue;
             }
             let mut conversion = format.next()?;
-            while matches!(conversion, '-' | '_' | '0' | '^' | '#') {
+            while matches!(conversion, '-' | '_' | '^' | '#' | '0'..='9') {
                 conversion = format.next()?;
             }
             if matches!(conversion, 'E' | 'O') {

@@ -2,7 +2,7 @@
 //! refuses all others, so a pattern that works here works there.
 
 use super::parse::{Assert, Greed, Node, Parsed};
-use super::program::width;
+use super::program::{fold, width};
 
 /// Refuses look-behinds that are not of one length.
 pub fn check(parsed: &Parsed) -> Result<(), String> {
@@ -50,26 +50,63 @@ fn allowed(node: &Node, negative: bool) -> bool {
     own && children(node).into_iter().all(|child| allowed(child, negative))
 }
 
-/// Whether it has one length. What may be empty needs none: it holds everywhere. A repetition of one character that is all of a
-/// branch counts with its fewest, for more of them change nothing.
+/// Whether it has one length. What may be empty needs none: it holds everywhere.
 fn is_fixed(parsed: &Parsed, inside: &Node) -> bool {
     let branches = match inside {
         Node::Alternate(branches) => &branches[..],
         one => std::slice::from_ref(one),
     };
     let widths = branches.iter().map(|branch| match branch {
-        Node::Repeat(one, min, _, greed)
-            if *greed != Greed::Possessive
-                && matches!(**one, Node::Char(..) | Node::Any(_) | Node::Class(_) | Node::Back(..)) =>
-        {
-            (*min, Some(*min))
-        }
-        Node::Back(numbers, _) => referred(parsed, numbers),
-        Node::Call(number) => referred(parsed, &[*number]),
-        other => width(other),
+        Node::Concat(nodes) => of_sequence(parsed, nodes),
+        one => of_sequence(parsed, std::slice::from_ref(one)),
     });
     let min = widths.clone().map(|(min, _)| min).min().unwrap_or(0);
     min == 0 || widths.into_iter().all(|(_, max)| max == Some(min))
+}
+
+/// The width of a branch. Repetitions of one character that it begins with count with their fewest, for more of them change
+/// nothing; up to the first that must be there.
+fn of_sequence(parsed: &Parsed, nodes: &[Node]) -> (u32, Option<u32>) {
+    let (mut min, mut max, mut leads) = (0_u32, Some(0_u32), true);
+    for (place, node) in nodes.iter().enumerate() {
+        let (least, most) = match node {
+            Node::Repeat(one, least, most, greed)
+                if leads && is_reduced(one, (*least, *most), *greed, &nodes[place + 1..]) =>
+            {
+                leads = *least == 0;
+                (*least, Some(*least))
+            }
+            Node::Back(numbers, _) => referred(parsed, numbers),
+            Node::Call(number) => referred(parsed, &[*number]),
+            other => width(other),
+        };
+        leads = leads && matches!(node, Node::Repeat(..));
+        min = min.saturating_add(least);
+        max = max.zip(most).and_then(|(max, most)| max.checked_add(most));
+    }
+    (min, max)
+}
+
+/// Not where more characters are taken for good, which Oniguruma does by itself before a character that the repeated one is not.
+fn is_reduced(one: &Node, (least, most): (u32, Option<u32>), greed: Greed, behind: &[Node]) -> bool {
+    let simple = matches!(one, Node::Char(..) | Node::Any(_) | Node::Class(_) | Node::Back(..));
+    let for_good = greed == Greed::Greedy && most.is_none() && least <= 1;
+    simple && greed != Greed::Possessive && !(for_good && behind.first().is_some_and(|next| are_exclusive(one, next)))
+}
+
+/// Whether no character is both; those of the Latin alphabets are tried.
+fn are_exclusive(one: &Node, next: &Node) -> bool {
+    const TRIED_MAX: u32 = 0x250;
+    let is = |node: &Node, c: char| match node {
+        Node::Char(own, folded) => *own == c || (*folded && fold(*own) == fold(c)),
+        Node::Class(class) => class.has(c),
+        _ => true,
+    };
+    let next = match next {
+        Node::Repeat(inside, 1.., ..) => inside,
+        next => next,
+    };
+    (0..TRIED_MAX).filter_map(char::from_u32).all(|c| !(is(one, c) && is(next, c)))
 }
 
 /// The width of the groups that a reference means.

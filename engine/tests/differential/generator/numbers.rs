@@ -106,7 +106,6 @@ const FUNCTIONS: &[&str] = &[
     "log10",
     "exp",
     "log",
-    "cbrt",
     "nearbyint",
     "rint",
     "isnan",

@@ -164,7 +164,7 @@ fn is_refused_copy(jq: &Answer) -> bool {
     let Some(error) = jq.error.as_deref().and_then(|error| error.strip_prefix("Invalid path expression ")) else {
         return false;
     };
-    let value = match error.split_once(" of ") {
+    let value = match error.rsplit_once(" of ") {
         Some((start, value)) if start.starts_with("near attempt to access element ") => Some(value),
         _ => None,
     };

@@ -102,7 +102,6 @@ const FUNCTIONS: &[&str] = &[
     "modf",
     "exp2",
     "log2",
-    "exp10",
     "log10",
     "exp",
     "log",

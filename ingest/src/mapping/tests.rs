@@ -90,7 +90,7 @@ fn a_kafka_record_has_its_place_as_id_and_its_key_as_subject() {
 fn expressions_see_the_whole_message() {
     let mut message = message("1");
     message.headers.push(("unit".into(), "C".into()));
-    let seen = input(&message, &Value::Int(1), Timestamp(0)).to_json();
+    let seen = input(&message, &Value::Int(1), Timestamp(0), &Reads::All).to_json();
     assert_eq!(
         seen,
         concat!(
@@ -102,8 +102,8 @@ fn expressions_see_the_whole_message() {
 }
 
 #[test]
-fn numbers_in_ids_are_decimal() {
-    for number in [0, 7, 10, -1, i64::MAX, i64::MIN] {
-        assert_eq!(decimal(number, &mut [0; DIGITS_MAX]), number.to_string());
-    }
+fn what_an_expression_does_not_look_at_is_not_made() {
+    let reads = Reads::Members(vec!["topic".into(), "qos".into(), "nothing".into()]);
+    let seen = input(&message("1"), &Value::Int(1), Timestamp(0), &reads).to_json();
+    assert_eq!(seen, r#"{"topic":"sensors/a/reading","qos":1}"#);
 }

@@ -380,3 +380,90 @@ fn incoming_v311(packet: rumqttc::Packet) -> Incoming {
         _ => Incoming::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// What `bytes` hold, given in pieces of that many bytes: topics, and what else came by name.
+    async fn read(protocol: Protocol, bytes: &[u8], piece: usize) -> Vec<String> {
+        let mut input = Input { protocol, bytes: BytesMut::new() };
+        let mut seen = Vec::new();
+        for mut piece in bytes.chunks(piece) {
+            input.read(&mut piece).await.expect("more came");
+            while let Some(incoming) = input.next().expect("MQTT") {
+                seen.push(match incoming {
+                    Incoming::Message(message) => format!("{} {:?}", message.topic, message.payload.map(|p| p.len())),
+                    Incoming::Release(packet_id) => format!("release {packet_id}"),
+                    Incoming::Closed(reason) => reason,
+                    Incoming::Subscribed(refused) => format!("subscribed {refused:?}"),
+                    Incoming::Other => "other".into(),
+                });
+            }
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn packets_are_whole_however_they_come_in_pieces() {
+        let mut v5 = BytesMut::new();
+        let mut v311 = BytesMut::new();
+        for (packet_id, bytes) in [(1, 0), (2, 10), (3, 70_000)] {
+            use rumqttc::v5::mqttbytes::{QoS, v5::Publish};
+            let mut publish = Publish::new("a/b", QoS::AtLeastOnce, vec![b'x'; bytes], None);
+            publish.pkid = packet_id;
+            publish.write(&mut v5).expect("written");
+            let mut publish = rumqttc::Publish::new("a/b", rumqttc::QoS::AtLeastOnce, vec![b'x'; bytes]);
+            publish.pkid = packet_id;
+            publish.write(&mut v311).expect("written");
+        }
+        for bytes in [&mut v5, &mut v311] {
+            bytes.put_slice(&[0x62, 2, 0, 7]); // PUBREL
+        }
+        let expected = ["a/b Some(0)", "a/b Some(10)", "a/b Some(70000)", "release 7"];
+        for piece in [1, 2, 3, 7, 4096, 1 << 20] {
+            assert_eq!(read(Protocol::V5, &v5, piece).await, expected, "{piece}");
+            assert_eq!(read(Protocol::V311, &v311, piece).await, expected, "{piece}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_mqtt_is_an_error() {
+        let mut input = Input { protocol: Protocol::V5, bytes: BytesMut::from(&[0xff; 8][..]) };
+        assert!(input.next().is_err());
+        assert!(input.read(&mut &[][..]).await.expect_err("nothing comes any more").contains("closed"));
+    }
+
+    /// With the queue of the client library 131,072 were the most that could wait.
+    #[tokio::test]
+    async fn no_acknowledgement_is_lost_however_many_wait_and_however_often_a_write_is_given_up() {
+        const COUNT: usize = 200_000;
+        let (mut near, mut far) = tokio::io::duplex(999);
+        let mut output = Output::default();
+        for number in 0..COUNT {
+            let qos = if number % 3 == 0 { 2 } else { 1 };
+            output.acknowledge(Ack { qos, packet_id: (number % 65_535 + 1) as u16 });
+        }
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            far.read_to_end(&mut all).await.map(|_| all)
+        });
+        while !output.is_empty() {
+            tokio::select! {
+                biased;
+                written = output.write(&mut near) => written.expect("written"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(near);
+        let all = reading.await.expect("ends").expect("read");
+        assert_eq!(all.len(), COUNT * 4);
+        for (number, packet) in all.chunks(4).enumerate() {
+            let first = if number % 3 == 0 { first_byte::PUBREC } else { first_byte::PUBACK };
+            let packet_id = ((number % 65_535 + 1) as u16).to_be_bytes();
+            assert_eq!(packet, [first, 2, packet_id[0], packet_id[1]]);
+        }
+    }
+}

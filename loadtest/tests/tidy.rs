@@ -7,7 +7,6 @@ fn depends_on_none_of_our_other_crates() {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let tree = Command::new(cargo)
         .args(["tree", "--offline", "--package", "trinity-loadtest", "--edges", "normal,build", "--prefix", "none"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));

@@ -30,6 +30,7 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the whole process")]
 enum Command {
     /// Run a node: sources, executions, the API
     #[command(

@@ -216,7 +216,7 @@ async fn run(campaign: &Campaign, kills: u32, effort: &Effort, chance: &mut Chan
         asker.moved(&started.0.base);
         node = Some(started.0);
         sum.kills += 1;
-        if sum.kills % 25 == 0 {
+        if sum.kills.is_multiple_of(25) {
             println!(
                 "torture: {} kills, {:.0} s ({}): {} messages of this campaign, {} on their way",
                 sum.kills,

@@ -19,6 +19,9 @@ pub(super) struct Work {
     pub input: ExecutionInput,
 }
 
+/// Tasks that hear of an event.
+type Hearers = Vec<(ExecutionId, ActivationId)>;
+
 /// The results of a step so far, and its scratch buffers.
 pub(super) struct Step {
     pub now: Timestamp,
@@ -26,7 +29,7 @@ pub(super) struct Step {
     pub released: Released,
     pub work: VecDeque<Work>,
     /// Events, and the tasks that hear of them with a later step.
-    pub put_off: Vec<(Arc<CloudEvent>, Vec<(ExecutionId, ActivationId)>)>,
+    pub put_off: Vec<(Arc<CloudEvent>, Hearers)>,
     /// Keys of events seen.
     pub seen: Vec<u128>,
     /// The highest offset of each source partition.

@@ -80,7 +80,8 @@ pub(super) enum Incoming {
     Other,
 }
 
-/// A packet that the link itself needs to look into.
+/// A packet of either version.
+#[expect(clippy::large_enum_variant, reason = "none is kept")]
 enum Packet {
     V5(v5::mqttbytes::v5::Packet),
     V311(rumqttc::Packet),

@@ -19,7 +19,7 @@ pub fn format(run: &mut Run<'_>, input: Value, arguments: Arguments<'_>) -> Resu
     let text = match name.as_str() {
         "text" => return super::json::tostring(run, input, &mut []),
         "json" => super::json::written(run, &input)?,
-        "csv" => row(run, &input, "cannot be csv-formatted, only array", ",", |text, out| quoted(text, out))?,
+        "csv" => row(run, &input, "cannot be csv-formatted, only array", ",", quoted)?,
         "tsv" => row(run, &input, "cannot be tsv-formatted, only array", "\t", |text, out| {
             replaced(text, out, &[('\t', "\\t"), ('\r', "\\r"), ('\n', "\\n"), ('\\', "\\\\"), ('\0', "\\0")]);
         })?,

@@ -41,8 +41,7 @@ impl<'t> Compiler<'t> {
     pub(super) fn operators(&mut self, filter: &Filter<'t>) -> Compiled {
         let mut operators = Vec::new();
         let mut left = filter.clone();
-        loop {
-            let Ast::Binary(operator, a, b) = left.tree.get(left.id) else { break };
+        while let Ast::Binary(operator, a, b) = left.tree.get(left.id) {
             if !operators.is_empty() {
                 self.emit(Op::Enter)?;
             }

@@ -256,7 +256,7 @@ impl Generator {
             2 => format!("[{} | truncate_stream(1; tostream)]", self.chance.pick(&["1", "0", "2"]))
                 .replace("truncate_stream(1; tostream)", "truncate_stream([[0],1],[[1,0],2],[[1,0]],[[1]])"),
             3 => format!("[paths({})]", self.filter(d - 1)),
-            4 => format!("[.[]? | splits(\", *\")?]"),
+            4 => "[.[]? | splits(\", *\")?]".to_owned(),
             _ => format!("input_{}", 0).replace("input_0", "[..]"),
         }
     }

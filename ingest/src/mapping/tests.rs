@@ -107,3 +107,12 @@ fn what_an_expression_does_not_look_at_is_not_made() {
     let seen = input(&message("1"), &Value::Int(1), Timestamp(0), &reads).to_json();
     assert_eq!(seen, r#"{"topic":"sensors/a/reading","qos":1}"#);
 }
+
+#[test]
+fn numbers_in_ids_are_decimal() {
+    for number in [0, 7, 10, -1, i64::MAX, i64::MIN] {
+        let mut digits = Vec::new();
+        format_i64(number, &mut digits);
+        assert_eq!(digits, number.to_string().into_bytes());
+    }
+}

@@ -10,13 +10,13 @@ use ecow::EcoString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use trinity_engine::history::{Phase, Trigger};
 use trinity_engine::ids::{DefinitionId, ExecutionId, ShardId};
-use trinity_engine::input::{Control, ShardInput, SourceEvent};
+use trinity_engine::input::{Control, ReplyToken, ShardInput, SourceEvent};
 use trinity_engine::shard::{Catalog, Reply};
 use trinity_engine::value::Value;
 
 use crate::admission::{Line, Part, by_shard};
 use crate::journal::{JournalError, Reader};
-use crate::shard_actor::{Away, Directory, ShardMessage};
+use crate::shard_actor::{Away, Directory, Replies, ShardMessage};
 use crate::status::NodeStatus;
 
 /// How much may be admitted and not yet committed, in units of [`UNIT_BYTES`] of memory; an input is at least one.
@@ -70,6 +70,21 @@ pub enum ControlError {
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+}
+
+/// An execution that has started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its id.
+    pub execution: ExecutionId,
+    ended: oneshot::Receiver<Reply>,
+}
+
+impl Started {
+    /// Waits until it has ended, at most so long; whether it has.
+    pub async fn ended(self, within: Duration) -> bool {
+        matches!(tokio::time::timeout(within, self.ended).await, Ok(Ok(Reply::NotLive)))
+    }
 }
 
 /// What has been admitted and will be durable.
@@ -174,6 +189,33 @@ impl Handle {
         trigger: Trigger,
         idempotency_key: Option<EcoString>,
     ) -> Result<ExecutionId, Refused> {
+        self.begin(definition, input, trigger, idempotency_key, None).await
+    }
+
+    /// As [`Handle::execute`], for who waits for the end, too.
+    ///
+    /// # Errors
+    /// The node does not take it.
+    pub async fn start(
+        &self,
+        definition: DefinitionId,
+        input: Value,
+        trigger: Trigger,
+        idempotency_key: Option<EcoString>,
+    ) -> Result<Started, Refused> {
+        let (tell, ended) = oneshot::channel();
+        let execution = self.begin(definition, input, trigger, idempotency_key, Some(tell)).await?;
+        Ok(Started { execution, ended })
+    }
+
+    async fn begin(
+        &self,
+        definition: DefinitionId,
+        input: Value,
+        trigger: Trigger,
+        idempotency_key: Option<EcoString>,
+        tell: Option<oneshot::Sender<Reply>>,
+    ) -> Result<ExecutionId, Refused> {
         let _permit = self.admit_new(1 + input.size() / UNIT_BYTES).await?;
         let shard = match &idempotency_key {
             Some(key) => ShardId::of_key(key.as_bytes(), self.0.shards),
@@ -182,7 +224,10 @@ impl Handle {
                 ShardId(u16::try_from(next).unwrap_or(0))
             }
         };
-        let make = move |reply| ShardInput::Execute { definition, input, trigger, idempotency_key, reply };
+        let make = move |reply, replies: &mut Replies| {
+            let ended = tell.map(|tell| replies.token(tell));
+            ShardInput::Execute { definition, input, trigger, idempotency_key, reply, ended }
+        };
         match self.command(shard, make).await? {
             Reply::Started { execution, .. } => Ok(execution),
             Reply::Refused(reason) => Err(Refused::Definition(reason)),
@@ -192,7 +237,7 @@ impl Handle {
 
     /// Waits until an execution has ended, at most so long; whether it has.
     pub async fn ended(&self, execution: ExecutionId, within: Duration) -> bool {
-        let make = move |reply| ShardInput::Await { execution, reply };
+        let make = move |reply, _: &mut Replies| ShardInput::Await { execution, reply };
         let told = tokio::time::timeout(within, self.command(execution.shard(), make)).await;
         matches!(told, Ok(Ok(Reply::NotLive)))
     }
@@ -206,7 +251,7 @@ impl Handle {
             return Err(ControlError::Unknown);
         }
         let _permit = self.admit_soon(1).await?;
-        let make = move |reply| ShardInput::Control { execution, control, reply };
+        let make = move |reply, _: &mut Replies| ShardInput::Control { execution, control, reply };
         if self.command(execution.shard(), make).await? == Reply::Done {
             return Ok(());
         }
@@ -302,10 +347,10 @@ impl Handle {
     async fn command(
         &self,
         shard: ShardId,
-        make: impl FnOnce(trinity_engine::input::ReplyToken) -> ShardInput + Send + 'static,
+        make: impl FnOnce(ReplyToken, &mut Replies) -> ShardInput + Send + 'static,
     ) -> Result<Reply, Refused> {
         let (reply, told) = oneshot::channel();
-        let message = ShardMessage::Command(Box::new(make), reply);
+        let message = ShardMessage::Command(Box::new(move |replies| make(replies.token(reply), replies)));
         self.0.directory.send(shard, message).map_err(|Away| Refused::Busy { retry_after: RETRY_AFTER })?;
         told.await.map_err(|_| Refused::Lost)
     }

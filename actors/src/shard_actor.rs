@@ -37,8 +37,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) enum ShardMessage {
     /// Events of one submission.
     Events(Vec<ShardInput>, Part),
-    /// An input that somebody waits for; it is made with the token that stands for them.
-    Command(Box<dyn FnOnce(ReplyToken) -> ShardInput + Send>, oneshot::Sender<Reply>),
+    /// An input that somebody waits for; it is made with the tokens that stand for them.
+    Command(Box<dyn FnOnce(&mut Replies) -> ShardInput + Send>),
     /// An input that nobody waits for.
     Input(ShardInput),
     /// Inputs from a shard.
@@ -91,6 +91,30 @@ impl Directory {
     }
 }
 
+/// Who waits for replies. Dropped with the shard, they hear that there will be none.
+#[derive(Default)]
+pub(crate) struct Replies {
+    waiting: FxHashMap<ReplyToken, oneshot::Sender<Reply>>,
+    tokens: u64,
+}
+
+impl Replies {
+    /// A token for one who waits.
+    pub fn token(&mut self, asked: oneshot::Sender<Reply>) -> ReplyToken {
+        self.tokens += 1;
+        let token = ReplyToken(self.tokens);
+        self.waiting.insert(token, asked);
+        token
+    }
+
+    fn tell(&mut self, token: ReplyToken, reply: Reply) {
+        if let Some(asked) = self.waiting.remove(&token) {
+            // Who does not wait any more need not be told.
+            let _ = asked.send(reply);
+        }
+    }
+}
+
 /// A shard is being restarted; what was sent to it is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Away;
@@ -113,8 +137,7 @@ pub(crate) struct State {
     shard: Shard,
     around: Surroundings,
     pipeline: Pipeline<Part>,
-    replies: FxHashMap<ReplyToken, oneshot::Sender<Reply>>,
-    tokens: u64,
+    replies: Replies,
     step_ordered: bool,
     timer: Option<(Timestamp, JoinHandle<()>)>,
     calls: Calls,
@@ -139,8 +162,7 @@ impl Actor for ShardActor {
             pipeline: Pipeline::new(around.snapshots, around.clock.now()),
             shard,
             around,
-            replies: FxHashMap::default(),
-            tokens: 0,
+            replies: Replies::default(),
             step_ordered: false,
             timer: None,
             calls: Calls::default(),
@@ -171,11 +193,9 @@ impl Actor for ShardActor {
                 state.queue(inputs);
                 state.pipeline.mark(part);
             }
-            ShardMessage::Command(make, reply) => {
-                state.tokens += 1;
-                let token = ReplyToken(state.tokens);
-                state.replies.insert(token, reply);
-                state.queue([make(token)]);
+            ShardMessage::Command(make) => {
+                let input = make(&mut state.replies);
+                state.queue([input]);
             }
             ShardMessage::Input(input) => {
                 if let ShardInput::Call { execution, activation, attempt, .. } = &input {
@@ -306,9 +326,7 @@ impl State {
             let _ = self.around.directory.send(to, ShardMessage::Peer(inputs));
         }
         for (token, reply) in released.replies {
-            if let Some(asked) = self.replies.remove(&token) {
-                let _ = asked.send(reply);
-            }
+            self.replies.tell(token, reply);
         }
         if released.duplicates > 0 {
             self.around.status.duplicates.add(released.duplicates);

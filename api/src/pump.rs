@@ -17,6 +17,10 @@ use crate::metadata::Metadata;
 
 /// Batches that are on their way to a commit. How many events may be is the node's to say.
 const UNDER_WAY_MAX: usize = 256;
+/// While a batch is on its way, what comes is gathered until it is so many events. Every step, commit and sync has a price of
+/// its own, and what comes meanwhile could not be durable before the commit after this one in any case (so TCP does it by
+/// the algorithm of Nagle, RFC 896). Who comes alone never waits.
+const GATHER_MAX: usize = 512;
 /// How long to wait before a second try, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -38,7 +42,7 @@ pub(crate) struct Pump {
     metadata: Arc<Metadata>,
     stopped: CancellationToken,
     lane: Lane,
-    /// In the order in which they came.
+    /// In the order in which they came; the last one may not be submitted yet.
     under_way: VecDeque<Batch>,
 }
 
@@ -78,8 +82,20 @@ impl Pump {
             self.store(&intake.dead_letters, &intake.receipts).await;
         }
         if !intake.events.is_empty() {
-            self.under_way.push_back(Batch { events: intake.events, receipts: intake.receipts, durable: None });
-            self.submit_from(self.under_way.len() - 1).await;
+            let last = match self.under_way.back_mut().filter(|last| last.durable.is_none()) {
+                Some(last) => {
+                    last.events.extend(intake.events);
+                    last.events.len()
+                }
+                None => {
+                    let count = intake.events.len();
+                    self.under_way.push_back(Batch { events: intake.events, receipts: intake.receipts, durable: None });
+                    count
+                }
+            };
+            if last >= GATHER_MAX || self.under_way.len() == 1 {
+                self.submit_from(self.under_way.len() - 1).await;
+            }
         }
     }
 
@@ -127,6 +143,9 @@ impl Pump {
             Ok(()) => {
                 if let Some(batch) = self.under_way.pop_front() {
                     batch.receipts.durable(batch.events.iter().map(|event| event.token).collect());
+                }
+                if self.under_way.front().is_some_and(|gathered| gathered.durable.is_none()) {
+                    self.submit_from(0).await;
                 }
             }
             Err(Lost) => {

@@ -118,6 +118,8 @@ pub enum ShardInput {
         idempotency_key: Option<EcoString>,
         /// Whom to tell [`crate::shard::Reply::Started`].
         reply: ReplyToken,
+        /// Whom to tell [`crate::shard::Reply::NotLive`] once it has ended: as [`ShardInput::Await`], without its way here.
+        ended: Option<ReplyToken>,
     },
     /// A user's command to an execution.
     Control {

@@ -51,11 +51,39 @@ pub(super) struct SegmentIndex {
     /// The number of its first block.
     pub first: u64,
     pub blocks: Vec<BlockEntry>,
+    /// Where the runs of [`BlockEntry::runs`] are.
+    beginnings: Beginnings,
     /// The number of the last block with a batch of each shard.
     pub last_batches: BTreeMap<ShardId, u64>,
     pub outlived: BTreeMap<ExecutionId, Outlived>,
     /// From these the live executions are known again when the journal is opened; not there in what was read for a reader.
     pub changes: Vec<Change>,
+}
+
+/// Where the executions of each shard begin: the first of each run, ascending, and the number of its block. To look through
+/// the runs of all blocks would take longer than to read one. A shard counts up, so that what is added goes to the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Beginnings(FxHashMap<ShardId, Vec<(u64, u64)>>);
+
+impl Beginnings {
+    fn add(&mut self, block: u64, runs: &[Run]) {
+        for run in runs {
+            let runs = self.0.entry(run.shard).or_default();
+            let at = runs.iter().rposition(|(first, _)| *first <= run.first).map_or(0, |before| before + 1);
+            runs.insert(at, (run.first, block));
+        }
+    }
+
+    /// The block of the last run that does not begin behind `id`.
+    fn last_before(&self, id: ExecutionId) -> Option<u64> {
+        let runs = self.0.get(&id.shard())?;
+        let behind = runs.partition_point(|(first, _)| *first <= id.sequence());
+        Some(runs[behind.checked_sub(1)?].1)
+    }
+
+    fn forget_from(&mut self, block: u64) {
+        self.0.values_mut().for_each(|runs| runs.retain(|(_, of)| *of < block));
+    }
 }
 
 /// An execution that goes on.
@@ -82,6 +110,7 @@ impl SegmentIndex {
         SegmentIndex {
             first,
             blocks: Vec::new(),
+            beginnings: Beginnings::default(),
             last_batches: BTreeMap::new(),
             outlived: BTreeMap::new(),
             changes: Vec::new(),
@@ -100,8 +129,14 @@ impl SegmentIndex {
 
     /// The number of the block in which the execution begins, if it is one of these.
     pub fn beginning(&self, id: ExecutionId) -> Option<u64> {
-        let at = self.blocks.iter().position(|block| block.runs.iter().any(|run| run.contains(id)))?;
-        Some(self.first + at as u64)
+        let number = self.beginnings.last_before(id)?;
+        self.block(number)?.runs.iter().any(|run| run.contains(id)).then_some(number)
+    }
+
+    /// Takes the next block as it is.
+    pub fn push(&mut self, block: BlockEntry) {
+        self.beginnings.add(self.next(), &block.runs);
+        self.blocks.push(block);
     }
 
     /// Takes the next block: those that go on become live, those that end leave the live ones.
@@ -116,17 +151,17 @@ impl SegmentIndex {
             }
             self.changes.push(change);
         }
-        self.blocks.push(BlockEntry { offset, bytes, time, runs: notes.runs.into(), short: notes.short });
+        self.push(BlockEntry { offset, bytes, time, runs: notes.runs.into(), short: notes.short });
     }
 
     /// Takes away the blocks from this number on, which were put elsewhere: there they begin at these places.
     pub fn split_off(&mut self, first: u64, offsets: &[u64]) -> SegmentIndex {
         let mut rest = SegmentIndex::new(first);
-        rest.blocks =
-            self.blocks.split_off(usize::try_from(first - self.first).unwrap_or(usize::MAX).min(self.blocks.len()));
-        for (block, &offset) in rest.blocks.iter_mut().zip(offsets) {
-            block.offset = offset;
+        let stay = usize::try_from(first - self.first).unwrap_or(usize::MAX).min(self.blocks.len());
+        for (block, &offset) in self.blocks.split_off(stay).into_iter().zip(offsets) {
+            rest.push(BlockEntry { offset, ..block });
         }
+        self.beginnings.forget_from(first);
         let moved = |last: u64| last >= first;
         rest.last_batches = self.last_batches.iter().filter(|(_, last)| moved(**last)).map(|(s, l)| (*s, *l)).collect();
         // Which of the blocks that stay was the last of these shards is not known any more: the last of all is not before it.

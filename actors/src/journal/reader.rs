@@ -14,6 +14,9 @@ use super::error::JournalError;
 use super::format::Block;
 use super::shared::{Sealed, Shared};
 
+/// Frames that are read beside other work take no more than this together.
+const RECENT_BYTES_MAX: usize = 256 << 10;
+
 /// Reads a journal that somebody else appends to. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -59,11 +62,7 @@ impl Reader {
     pub fn execution(&self, id: ExecutionId) -> Result<Option<StoredExecution>, JournalError> {
         let (known, sealed) = {
             let state = self.shared.read();
-            let live = state.live.get(id).map(|entry| entry.blocks.clone());
-            let active = state.active.as_ref().map(|active| &active.index);
-            let outlived = || Some(active?.outlived.get(&id)?.blocks.to_vec());
-            let beginning = || Some(vec![active?.beginning(id)?]);
-            (live.or_else(outlived).or_else(beginning), state.sealed.clone())
+            (state.known_blocks(id), state.sealed.clone())
         };
         let blocks = match known {
             Some(blocks) => blocks,
@@ -72,6 +71,30 @@ impl Reader {
                 None => return Ok(None),
             },
         };
+        self.collect(id, blocks)
+    }
+
+    /// The execution with this id when all that is stored of it was written lately and is not much: then it is read as
+    /// fast as a thread is changed, for the system holds it in memory. `None` says nothing about others.
+    ///
+    /// # Errors
+    /// When stored bytes are damaged, or the disk fails.
+    pub fn recent(&self, id: ExecutionId) -> Result<Option<StoredExecution>, JournalError> {
+        let blocks = {
+            let state = self.shared.read();
+            let (Some(blocks), Some(active)) = (state.known_blocks(id), &state.active) else { return Ok(None) };
+            let bytes = |number: &u64| Some(active.index.block(*number)?.bytes as usize);
+            let all: Option<usize> = blocks.iter().map(bytes).sum();
+            if all.is_none_or(|bytes| bytes > RECENT_BYTES_MAX) {
+                return Ok(None);
+            }
+            blocks
+        };
+        self.collect(id, blocks)
+    }
+
+    /// What these blocks hold of an execution; `None` when retention has dropped one.
+    fn collect(&self, id: ExecutionId, blocks: Vec<u64>) -> Result<Option<StoredExecution>, JournalError> {
         let mut stored = None;
         for block in blocks {
             if self.shared.with_block(block, |block| collect(id, block, &mut stored))?.is_none() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use trinity_engine::ids::ShardId;
+use trinity_engine::ids::{ExecutionId, ShardId};
 
 use super::disk::Disk;
 use super::error::JournalError;
@@ -94,6 +94,15 @@ struct Location {
 }
 
 impl State {
+    /// The blocks with records of an execution that is live or has ended in the segment that is written to.
+    pub fn known_blocks(&self, id: ExecutionId) -> Option<Vec<u64>> {
+        let active = self.active.as_ref().map(|active| &active.index);
+        let live = || self.live.get(id).map(|entry| entry.blocks.clone());
+        let outlived = || Some(active?.outlived.get(&id)?.blocks.to_vec());
+        let beginning = || Some(vec![active?.beginning(id)?]);
+        live().or_else(outlived).or_else(beginning)
+    }
+
     /// The number of the block after the last visible one.
     pub fn next(&self) -> u64 {
         let sealed = self.sealed.last().map(|sealed| sealed.summary.next);

@@ -227,11 +227,12 @@ fn write_table(w: &mut Writer<'_>, index: &SegmentIndex) {
 
 fn read_table(r: &mut Reader<'_>) -> Result<SegmentIndex, CodecError> {
     let mut index = SegmentIndex::new(r.count()?);
-    index.blocks = r.list(|r| {
+    let blocks = r.list(|r| {
         let (offset, bytes, time) = (r.count()?, r.count_u32()?, r.time()?);
         let runs = r.list(|r| Ok(Run { shard: read_shard(r)?, first: r.count()?, count: r.count()? }))?;
         Ok(BlockEntry { offset, bytes, time, runs: runs.into(), short: read_group(r)? })
     })?;
+    blocks.into_iter().for_each(|block| index.push(block));
     index.last_batches = read_last_batches(r)?;
     let outlived = r.list(|r| {
         let id = ExecutionId::from_u128(r.u128()?);

@@ -194,6 +194,7 @@ impl World {
                     trigger: Trigger { kind: TriggerKind::Api, event_id: None, source: None },
                     idempotency_key: key.map(|key| key.to_string().into()),
                     reply,
+                    ended: None,
                 };
                 (shard, input)
             }

@@ -58,9 +58,12 @@ fn execution_id(text: &str) -> Result<ExecutionId, Problem> {
     text.parse().map_err(|_| unknown())
 }
 
-/// Reads files, which may take a while, beside the threads that serve.
+/// Reads files, which may take a while, beside the threads that serve; what was written lately at once.
 async fn stored(api: &Shared, id: ExecutionId) -> Result<StoredExecution, Problem> {
     let reader = api.node.reader().clone();
+    if let Some(found) = reader.recent(id)? {
+        return Ok(found);
+    }
     let read = tokio::task::spawn_blocking(move || reader.execution(id));
     read.await.map_err(|error| Problem::internal(&error))??.ok_or_else(unknown)
 }
@@ -106,14 +109,18 @@ async fn start(
     key: Option<EcoString>,
     wait: Duration,
 ) -> Result<Answer, Problem> {
-    let id = api.node.execute(definition, input, trigger, key).await?;
-    if !wait.is_zero() {
+    let id = if wait.is_zero() {
+        api.node.execute(definition, input, trigger, key).await?
+    } else {
+        let started = api.node.start(definition, input, trigger, key).await?;
+        let id = started.execution;
         tokio::select! {
-            _ = api.node.ended(id, wait) => {}
+            _ = started.ended(wait) => {}
             // A node that stops answers who waits: the execution goes on after the next start.
             () = api.stopping.cancelled() => {}
         }
-    }
+        id
+    };
     let (value, ended) = resource(api, id).await?;
     let status = if ended { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     Ok(Answer::with(status, value).at(format!("/api/v1/executions/{id}")))

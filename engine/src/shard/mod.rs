@@ -267,8 +267,13 @@ impl Shard {
     fn take(&mut self, input: ShardInput, step: &mut Step) {
         match input {
             ShardInput::Event { event, origin } => self.event_in(&event, &origin, step),
-            ShardInput::Execute { definition, input, trigger, idempotency_key, reply } => {
+            ShardInput::Execute { definition, input, trigger, idempotency_key, reply, ended } => {
                 let outcome = self.execute(definition, input, trigger, idempotency_key.as_deref(), step);
+                match (&outcome, ended) {
+                    (Reply::Started { execution, .. }, Some(ended)) => self.watch(*execution, ended, step),
+                    (_, Some(ended)) => step.released.replies.push((ended, Reply::NotLive)),
+                    (_, None) => {}
+                }
                 step.released.replies.push((reply, outcome));
             }
             ShardInput::Control { execution, control, reply } => {
@@ -276,13 +281,7 @@ impl Shard {
                 step.released.replies.push((reply, outcome));
                 step.work.push_back(Work { execution, input: ExecutionInput::Control(control) });
             }
-            ShardInput::Await { execution, reply } => {
-                if self.live.contains(execution) {
-                    self.watchers.entry(execution).or_default().push(reply);
-                } else {
-                    step.released.replies.push((reply, Reply::NotLive));
-                }
-            }
+            ShardInput::Await { execution, reply } => self.watch(execution, reply, step),
             ShardInput::Call { execution, activation, attempt, result } => {
                 let input = ExecutionInput::Call { activation, attempt, result };
                 step.work.push_back(Work { execution, input });
@@ -306,6 +305,15 @@ impl Shard {
             }
             ShardInput::Catalog(catalog) => self.set_catalog(catalog, step),
             ShardInput::Check { executions } => self.check(executions, step),
+        }
+    }
+
+    /// Tells of the end of an execution, at once when it does not live.
+    fn watch(&mut self, execution: ExecutionId, reply: ReplyToken, step: &mut Step) {
+        if self.live.contains(execution) {
+            self.watchers.entry(execution).or_default().push(reply);
+        } else {
+            step.released.replies.push((reply, Reply::NotLive));
         }
     }
 

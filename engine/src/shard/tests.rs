@@ -201,7 +201,14 @@ impl Node {
         let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
         let reply = ReplyToken(u64::try_from(self.replies.len()).expect("few"));
         let (definition, idempotency_key) = (DefinitionId(definition), key.map(Into::into));
-        self.mail[shard].push_back(ShardInput::Execute { definition, input, trigger, idempotency_key, reply });
+        self.mail[shard].push_back(ShardInput::Execute {
+            definition,
+            input,
+            trigger,
+            idempotency_key,
+            reply,
+            ended: None,
+        });
         self.settle();
         match self.replies.iter().rev().find(|(token, _)| *token == reply) {
             Some((_, Reply::Started { execution, .. })) => *execution,
@@ -496,7 +503,14 @@ fn a_workflow_that_starts_itself_does_not_keep_a_step() {
     let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
     let (definition, input, reply) = (DefinitionId(0), Value::Null, ReplyToken(0));
     node.settle();
-    node.mail[0].push_back(ShardInput::Execute { definition, input, trigger, idempotency_key: None, reply });
+    node.mail[0].push_back(ShardInput::Execute {
+        definition,
+        input,
+        trigger,
+        idempotency_key: None,
+        reply,
+        ended: None,
+    });
     for _ in 0..5 {
         node.step(0);
     }
@@ -606,6 +620,21 @@ fn who_waits_for_an_end_is_told_now_or_then() {
     node.mail[0].push_back(ShardInput::Await { execution, reply: ReplyToken(71) });
     node.settle();
     assert!(told(&node, 70) && told(&node, 71));
+    // Who starts it can say so at once, and is told even when there is nothing to start.
+    let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
+    let start = |definition, token| ShardInput::Execute {
+        definition: DefinitionId(definition),
+        input: Value::Null,
+        trigger: trigger.clone(),
+        idempotency_key: None,
+        reply: ReplyToken(token),
+        ended: Some(ReplyToken(token + 1)),
+    };
+    node.mail[0].extend([start(0, 80), start(9, 90)]);
+    node.settle();
+    assert!(!told(&node, 81) && told(&node, 91));
+    node.pass(1_000);
+    assert!(told(&node, 81));
 }
 
 /// What a random life of a node is made of.
@@ -693,7 +722,7 @@ proptest! {
                     let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
                     let idempotency_key = key.map(|key| key.to_string().into());
                     let (definition, input, reply) = (DefinitionId(definition), json(r#"{"order": 1}"#), ReplyToken(0));
-                    node.mail[shard].push_back(ShardInput::Execute { definition, input, trigger, idempotency_key, reply });
+                    node.mail[shard].push_back(ShardInput::Execute { definition, input, trigger, idempotency_key, reply, ended: None });
                 }
                 Happening::Control { nth, control } => {
                     if let Some((id, ..)) = node.executions().get(nth) {

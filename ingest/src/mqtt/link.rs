@@ -140,8 +140,10 @@ async fn connect(config: &MqttConfig, client_id: &str, setting: &str) -> Result<
                 if answer.code != v5::mqttbytes::v5::ConnectReturnCode::Success {
                     return refused(&answer.code);
                 }
-                if let Some(seconds) = answer.properties.and_then(|properties| properties.server_keep_alive) {
-                    link.keep_alive = KEEP_ALIVE.min(Duration::from_secs(seconds.max(1).into()));
+                // 0 asks for none (MQTT 5.0, section 3.2.2.3.14): then we still want to know whether the broker is there.
+                let wanted = answer.properties.and_then(|properties| properties.server_keep_alive);
+                if let Some(seconds) = wanted.filter(|seconds| *seconds > 0) {
+                    link.keep_alive = KEEP_ALIVE.min(Duration::from_secs(seconds.into()));
                 }
                 return Ok(link);
             }

@@ -44,6 +44,11 @@ fn what_was_appended_is_read_before_and_after_opening_again() {
                 assert_eq!(receipt.block, blocks);
             }
             world.check(&journal.reader());
+            let commit = begin(Phase::Completed);
+            journal.append(world.time(), &world.commit(&commit)).expect("appended");
+            blocks += 1;
+            let (newest, _) = *world.records.last().expect("a record");
+            assert!(journal.reader().recent(newest).expect("readable").is_some(), "what was appended last is recent");
         }
         let (journal, recovery) = open(&storage);
         world.check_recovery(&recovery);

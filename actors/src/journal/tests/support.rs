@@ -126,6 +126,9 @@ impl World {
     pub fn check(&self, reader: &Reader) {
         for (id, stored) in &self.stored {
             assert_eq!(reader.execution(*id).expect("readable").as_ref(), Some(stored), "{id}");
+            if let Some(recent) = reader.recent(*id).expect("readable") {
+                assert_eq!(recent, *stored, "{id}");
+            }
         }
         let all = reader.list(&ListQuery { limit: usize::MAX, ..ListQuery::default() }).expect("a list");
         assert_eq!((all.items, all.next), (self.list(&ListQuery { limit: usize::MAX, ..ListQuery::default() }), None));

@@ -104,7 +104,14 @@ fn the_start_of_a_child_is_ordered_again() {
     let (mut node, _) = waiting(0);
     let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
     let (definition, input, reply) = (DefinitionId(3), json("{}"), ReplyToken(99));
-    node.mail[1].push_back(ShardInput::Execute { definition, input, trigger, idempotency_key: None, reply });
+    node.mail[1].push_back(ShardInput::Execute {
+        definition,
+        input,
+        trigger,
+        idempotency_key: None,
+        reply,
+        ended: None,
+    });
     node.step(1);
     // The order is on its way: nothing is missing.
     node.mail[1].push_front(ShardInput::Check { executions: 10 });

@@ -159,7 +159,7 @@ fn run(program: &str, way: Way) -> (Result<Option<String>, String>, u64, usize) 
     let expression = Expression::compile(program, &[]).unwrap_or_else(|error| panic!("{program}: {error}"));
     let limits = Limits::default();
     let none = |_: usize| Cow::Owned(Value::Null);
-    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none };
+    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none, spent: None };
     let before = NOW.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     let start = cpu_micros();
@@ -224,7 +224,7 @@ fn results_that_nobody_could_keep_are_refused() {
     ];
     let limits = Limits::default();
     let none = |_: usize| Cow::Owned(Value::Null);
-    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none };
+    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none, spent: None };
     for (program, limit) in refused {
         let expression = Expression::compile(program, &[]).unwrap_or_else(|error| panic!("{program}: {error}"));
         let start = cpu_micros();
@@ -267,7 +267,7 @@ fn deep_texts_and_values_need_no_deep_stack() {
             if let Ok(expression) = Expression::compile(&text, &[]) {
                 let limits = Limits::default();
                 let none = |_: usize| Cow::Owned(Value::Null);
-                let cx = Context { now: Timestamp(0), limits: &limits, variables: &none };
+                let cx = Context { now: Timestamp(0), limits: &limits, variables: &none, spent: None };
                 let _ = expression.outputs(Way::Best, &Value::Null, &cx, 3);
                 let _ = expression.outputs(Way::Machine, &Value::Null, &cx, 3);
             }

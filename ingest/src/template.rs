@@ -43,7 +43,7 @@ impl Template {
             Template::Text(text) => return Ok(Some(text.clone())),
             Template::Expression(expression, reads) => (expression, reads),
         };
-        let context = Context { now, limits: &LIMITS, variables: &|_| Cow::Owned(Value::Null) };
+        let context = Context { now, limits: &LIMITS, variables: &|_| Cow::Owned(Value::Null), spent: None };
         match expression.evaluate(&input(reads), &context) {
             Ok(Value::Null) => Ok(None),
             Ok(Value::String(text)) => Ok(Some(text)),

@@ -67,7 +67,7 @@ fn compare(source: &str, rounds: u32) -> Result<f64, Box<dyn std::error::Error>>
     let input = Value::parse(PAYLOAD.as_bytes(), &ParseLimits::default())?;
     let limits = Limits::default();
     let none = |_: usize| Cow::Owned(Value::Null);
-    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none };
+    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none, spent: None };
 
     let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
     let functions = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());

@@ -5,7 +5,8 @@
 use super::activation::{ForkState, TryStage, TryState};
 use super::scope::{Leaving, Scope, check};
 use super::{
-    Activation, Execution, HISTORY_FACTS_MAX, Outcome, STEP_BYTES_MAX, State, StepContext, duration_of, step_too_long,
+    Activation, Execution, HISTORY_FACTS_MAX, Outcome, STEP_BYTES_MAX, STEP_EXPRESSIONS_MAX, State, StepContext,
+    duration_of, step_too_long, step_too_much,
 };
 use crate::error::{StandardError, WorkflowError};
 use crate::history::{Fact, MeasurementKind};
@@ -77,6 +78,7 @@ impl Execution {
     }
 
     fn walk_moves(&mut self, moves: &mut Vec<Move>, plan: &Plan, cx: &mut StepContext<'_>) {
+        let begun = cx.spent.get();
         while let Some(next) = moves.pop() {
             if !self.is_live() {
                 return;
@@ -91,6 +93,10 @@ impl Execution {
             if cx.history.len() > STEP_BYTES_MAX {
                 self.cancel_all(cx);
                 return self.fault_workflow(step_too_long(), cx);
+            }
+            if cx.spent.get() - begun > STEP_EXPRESSIONS_MAX {
+                self.cancel_all(cx);
+                return self.fault_workflow(step_too_much(), cx);
             }
             match next {
                 Move::Enter { parent, list, position, input } => {

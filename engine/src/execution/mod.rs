@@ -28,6 +28,8 @@ mod scope;
 mod tests;
 mod try_catch;
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use ecow::EcoString;
 
@@ -53,6 +55,19 @@ pub const HISTORY_FACTS_MAX: u32 = 100_000;
 /// How many bytes one step of an execution may record and ask for, and its live state may have; what is more faults it.
 /// A commit of several such steps still fits a block.
 pub const STEP_BYTES_MAX: usize = 16 << 20;
+
+/// How many steps all expressions of one step of an execution may take together (see [`expression::Limits::steps_max`]), as
+/// many as twenty that reach their own limit: a second of work. An execution that computes on and on faults by it.
+pub const STEP_EXPRESSIONS_MAX: u64 = 10_000_000;
+
+/// What a step that reaches [`STEP_EXPRESSIONS_MAX`] faults by.
+pub(crate) fn step_too_much() -> WorkflowError {
+    let detail = format!(
+        "the expressions of one step may take {STEP_EXPRESSIONS_MAX} steps together, and these take more: is there a loop without \
+         an end? A wait, a call or a listen between them begins a new step"
+    );
+    WorkflowError::standard(StandardError::Runtime, detail)
+}
 
 /// What a step that reaches [`STEP_BYTES_MAX`] faults by.
 pub(crate) fn step_too_long() -> WorkflowError {
@@ -94,6 +109,8 @@ pub struct StepContext<'a> {
     pub measurements: &'a mut Vec<Measurement>,
     /// Buffers that are kept from one step to the next.
     pub scratch: &'a mut Scratch,
+    /// The steps of all expressions of the shard's step so far.
+    pub spent: &'a Cell<u64>,
 }
 
 /// What a step needs for a while, kept so that the next one need not make it anew.

@@ -55,7 +55,8 @@ impl Scope<'_> {
     /// The result of an expression on `input`.
     pub fn evaluate(&self, expression: &Expression, input: &Value) -> Result<Value, WorkflowError> {
         let variables = |index: usize| self.variable(index);
-        let context = Context { now: self.cx.now, limits: self.cx.limits, variables: &variables };
+        let context =
+            Context { now: self.cx.now, limits: self.cx.limits, variables: &variables, spent: Some(self.cx.spent) };
         expression.evaluate(input, &context).map_err(|error| self.error(&error, expression.source()))
     }
 
@@ -70,7 +71,8 @@ impl Scope<'_> {
             return Ok(value.clone());
         }
         let variables = |index: usize| self.variable(index);
-        let context = Context { now: self.cx.now, limits: self.cx.limits, variables: &variables };
+        let context =
+            Context { now: self.cx.now, limits: self.cx.limits, variables: &variables, spent: Some(self.cx.spent) };
         template.evaluate(input, &context).map_err(|error| self.error(&error, ""))
     }
 

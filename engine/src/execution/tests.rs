@@ -1,5 +1,6 @@
 //! Behaviour of executions as transcripts: a definition, what comes from outside, and the whole trace that follows.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
@@ -62,6 +63,7 @@ impl World {
             effects: &mut effects,
             measurements: &mut measurements,
             scratch: &mut Scratch::default(),
+            spent: &Cell::new(0),
         };
         let execution = advance(self.execution.take(), &self.plan, &mut cx);
         self.note(&history, &effects);
@@ -394,6 +396,12 @@ fn secrets_are_seen_only_when_declared() {
 fn a_loop_without_an_end_meets_the_limit_of_history() {
     let text = output("do: [{a: {set: {x: 1}, then: b}}, {b: {set: {x: 2}, then: a}}]", "{}");
     assert!(text.contains("limit of 100000 facts"), "{text}");
+}
+
+#[test]
+fn a_loop_that_computes_on_and_on_meets_the_limit_of_a_step() {
+    let text = output("do: [{a: {set: {x: '${ [range(20000)] | add }'}, then: a}}]", "{}");
+    assert!(text.contains("may take 10000000 steps together"), "{text}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub fn both_ways_agree(program: &str, input: &str) {
     let Ok(expression) = Expression::compile(program, &[]) else { return };
     let Ok(input) = Value::parse(input.as_bytes(), &ParseLimits::default()) else { return };
     let none = |_: usize| Cow::Owned(Value::Null);
-    let cx = Context { now: Timestamp(0), limits: &LIMITS, variables: &none };
+    let cx = Context { now: Timestamp(0), limits: &LIMITS, variables: &none, spent: None };
     let answer = |way| {
         let (outputs, error) = expression.outputs(way, &input, &cx, OUTPUTS_MAX);
         (outputs.iter().map(Value::to_json).collect::<Vec<_>>(), error)

@@ -36,6 +36,7 @@ mod template;
 mod tests;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use ecow::EcoString;
@@ -103,6 +104,8 @@ pub struct Context<'a> {
     pub limits: &'a Limits,
     /// Gives the runtime argument with this index; asked only for what is used.
     pub variables: &'a dyn Fn(usize) -> Cow<'a, Value>,
+    /// Where the steps of evaluations are added up, for who bounds several together.
+    pub spent: Option<&'a Cell<u64>>,
 }
 
 /// How an expression is evaluated: both ways answer the same, as tests and fuzzers check.

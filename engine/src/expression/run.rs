@@ -67,3 +67,11 @@ impl<'c> Run<'c> {
         self.memory_left
     }
 }
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        if let Some(spent) = self.cx.spent {
+            spent.set(spent.get() + (self.cx.limits.steps_max - self.steps_left));
+        }
+    }
+}

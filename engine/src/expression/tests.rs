@@ -17,7 +17,7 @@ fn run(program: &str, input: &str) -> String {
     let input = Value::parse(input.as_bytes(), &ParseLimits::default()).expect("JSON in a test");
     let limits = Limits::default();
     let give = |_: usize| Cow::Owned(Value::from("ctx"));
-    let cx = Context { now: Timestamp::from_millis(1_795_000_000_000), limits: &limits, variables: &give };
+    let cx = Context { now: Timestamp::from_millis(1_795_000_000_000), limits: &limits, variables: &give, spent: None };
     match expression.evaluate_all(&input, &cx, 1_000) {
         Ok(outputs) => outputs.iter().map(Value::to_json).collect::<Vec<_>>().join(" "),
         Err(error) => format!("error: {}", error.message()),

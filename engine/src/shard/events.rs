@@ -13,7 +13,7 @@ use super::gather::GATHERERS_BYTES_MAX;
 use super::step::{Step, Work};
 use super::subscriptions::{CorrelationValue, home_of_type, home_of_value, text_of_value};
 use super::trigger::Surroundings;
-use super::{EVENT_BYTES_MAX, Shard, codec::ShardRecord};
+use super::{Shard, codec::ShardRecord};
 use crate::event::{CloudEvent, envelope};
 use crate::execution::StepContext;
 use crate::expression::{Context, Expression};
@@ -94,8 +94,13 @@ impl Shard {
                 continue;
             }
             let Some(entry) = catalog.entry(starter.definition) else { continue };
-            let surroundings =
-                Surroundings { catalog, runtime: &self.settings.runtime, limits: &self.settings.limits, now: step.now };
+            let surroundings = Surroundings {
+                catalog,
+                runtime: &self.settings.runtime,
+                limits: &self.settings.limits,
+                now: step.now,
+                spent: &step.spent,
+            };
             if let Some(input) = surroundings.input(starter, &entry.plan, event) {
                 if entry.plan.has_several_filters() {
                     started.push(starter.definition);
@@ -145,7 +150,12 @@ impl Shard {
             return Vec::new();
         }
         let envelope = envelope(event);
-        let cx = Context { now: step.now, limits: &self.settings.limits, variables: &|_| Cow::Owned(Value::Null) };
+        let cx = Context {
+            now: step.now,
+            limits: &self.settings.limits,
+            variables: &|_| Cow::Owned(Value::Null),
+            spent: Some(&step.spent),
+        };
         let value = |from: &Expression| {
             let value = text_of_value(&from.evaluate(&envelope, &cx).ok()?)?;
             Some(CorrelationValue { from: from.source().into(), value })
@@ -174,7 +184,7 @@ impl Shard {
     /// others with a next one.
     pub(super) fn gather_all(&mut self, definitions: &[DefinitionId], event: &Arc<CloudEvent>, step: &mut Step) {
         for (at, definition) in definitions.iter().enumerate() {
-            if step.records.len() > EVENT_BYTES_MAX {
+            if step.is_long() {
                 let definitions = definitions[at..].to_vec();
                 return self.send(self.id, PeerMessage::Gathered { definitions, event: event.clone() }, step);
             }
@@ -195,6 +205,7 @@ impl Shard {
             effects: &mut Vec::new(),
             measurements: &mut Vec::new(),
             scratch: &mut step.scratch,
+            spent: &step.spent,
         };
         let complete = self.gatherers.take(definition, &gathering.plan, event, &mut cx);
         let start = step.records.len();

@@ -133,6 +133,7 @@ impl Shard {
             effects: &mut step.effects,
             measurements: &mut step.measured,
             scratch: &mut step.scratch,
+            spent: &step.spent,
         });
     }
 

@@ -71,6 +71,9 @@ pub const EVENT_BYTES_MAX: usize = 16 << 20;
 pub const COMMIT_BYTES_MAX: usize = 56 << 20;
 /// Most inputs that one step takes: the others of a long queue need not wait for all of it to be durable.
 pub const INPUTS_PER_STEP_MAX: usize = 4_096;
+/// A step takes no further inputs and fires no further timers once its expressions have taken so many steps (see
+/// [`Limits::steps_max`]), which takes tens of milliseconds: other shards wait for the thread that it runs on.
+pub const EXPRESSION_STEPS_MAX: u64 = 500_000;
 /// Most timers that one step fires; the rest follows in the next.
 pub const TIMERS_PER_STEP_MAX: usize = 10_000;
 
@@ -241,6 +244,7 @@ impl Shard {
             let mut taken = 0;
             while taken < INPUTS_PER_STEP_MAX
                 && step.records.len() < RECORDS_BYTES_MAX
+                && step.spent.get() < EXPRESSION_STEPS_MAX
                 && let Some(input) = inputs.pop_front()
             {
                 taken += 1;
@@ -388,7 +392,7 @@ impl Shard {
     fn work(&mut self, step: &mut Step) {
         while let Some(Work { execution, input }) = step.work.pop_front() {
             match input {
-                ExecutionInput::Event { activation, event } if step.records.len() > EVENT_BYTES_MAX => {
+                ExecutionInput::Event { activation, event } if step.is_long() => {
                     step.put_off(event, (execution, activation));
                 }
                 input => self.advance(execution, input, step),
@@ -401,6 +405,7 @@ impl Shard {
         let mut fired = 0;
         while fired < TIMERS_PER_STEP_MAX
             && step.records.len() < RECORDS_BYTES_MAX
+            && step.spent.get() < EXPRESSION_STEPS_MAX
             && let Some(execution) = self.timers.pop_due(step.now)
         {
             fired += 1;

@@ -1,10 +1,12 @@
 //! What one step gathers.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::codec::ShardRecord;
 use super::ready::{Ready, Released};
+use super::{EVENT_BYTES_MAX, EXPRESSION_STEPS_MAX};
 use crate::effect::ExecutionEffect;
 use crate::event::CloudEvent;
 use crate::execution::Scratch;
@@ -44,6 +46,8 @@ pub(super) struct Step {
     pub measured: Vec<Measurement>,
     /// What it may use.
     pub scratch: Scratch,
+    /// The steps of all expressions so far.
+    pub spent: Cell<u64>,
 }
 
 impl Step {
@@ -62,7 +66,13 @@ impl Step {
             effects: Vec::new(),
             measured: Vec::new(),
             scratch: Scratch::default(),
+            spent: Cell::new(0),
         }
+    }
+
+    /// Whether who else hears of an event should do so with a later step.
+    pub fn is_long(&self) -> bool {
+        self.records.len() > EVENT_BYTES_MAX || self.spent.get() >= EXPRESSION_STEPS_MAX
     }
 
     pub fn record(&mut self, record: &ShardRecord) {

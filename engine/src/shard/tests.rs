@@ -608,6 +608,26 @@ fn a_call_is_made_again_after_a_crash_with_the_same_key() {
 }
 
 #[test]
+fn a_step_that_has_computed_much_leaves_the_other_inputs_to_the_next() {
+    let text = workflow(
+        "sum",
+        "schedule: {on: {one: {with: {type: reading}}}}\ndo:\n- all: {set: {x: '${ [range(20000)] | add }'}}\n",
+    );
+    let mut node = Node::new(catalog(&[&text], Vec::new()));
+    node.settle();
+    let readings = 40;
+    for n in 0..readings {
+        node.post(&event("reading", &n.to_string(), "pump", "{}"), Origin::Id);
+    }
+    let shard = node.mail.iter().position(|mail| !mail.is_empty()).expect("the shard of the pump");
+    node.step(shard);
+    let left = node.mail[shard].len();
+    assert!((1..readings).contains(&left), "{left} inputs are left");
+    node.settle();
+    assert_eq!(node.phases(shard), vec![Phase::Completed; readings]);
+}
+
+#[test]
 fn who_waits_for_an_end_is_told_now_or_then() {
     let text = workflow("pause", "do:\n- rest: {wait: {seconds: 1}}\n");
     let mut node = Node::new(catalog(&[&text], Vec::new()));

@@ -1,6 +1,7 @@
 //! Starting an execution by one event (`schedule.on` with `one`, or `any` without `until`).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use bytes::Bytes;
 use ecow::EcoString;
@@ -21,6 +22,8 @@ pub(super) struct Surroundings<'a> {
     pub runtime: &'a RuntimeInfo,
     pub limits: &'a Limits,
     pub now: Timestamp,
+    /// The steps of all expressions of the shard's step so far.
+    pub spent: &'a Cell<u64>,
 }
 
 impl Surroundings<'_> {
@@ -35,7 +38,7 @@ impl Surroundings<'_> {
             for correlation in &filter.correlate {
                 if let Some(expect) = &correlation.expect {
                     let variables = |index: usize| Cow::Owned(self.variable(index, plan));
-                    let cx = Context { now: self.now, limits: self.limits, variables: &variables };
+                    let cx = self.context(&variables);
                     correlations.push((correlation.key.clone(), expect.evaluate(&Value::Null, &cx).ok()?));
                 }
             }
@@ -58,9 +61,13 @@ impl Surroundings<'_> {
 
     fn evaluate(&self, expression: &Expression, value: &Value, plan: &Plan) -> Result<Value, WorkflowError> {
         let variables = |index: usize| Cow::Owned(self.variable(index, plan));
-        let cx = Context { now: self.now, limits: self.limits, variables: &variables };
+        let cx = self.context(&variables);
         let failed = |message| WorkflowError::standard(StandardError::Expression, message);
         expression.evaluate(value, &cx).map_err(|error| failed(error.message()))
+    }
+
+    fn context<'c>(&'c self, variables: &'c dyn Fn(usize) -> Cow<'c, Value>) -> Context<'c> {
+        Context { now: self.now, limits: self.limits, variables, spent: Some(self.spent) }
     }
 
     fn variable(&self, index: usize, plan: &Plan) -> Value {

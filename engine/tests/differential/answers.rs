@@ -103,7 +103,7 @@ fn answer(line: &str) -> Answer {
 fn ours(expression: &Expression, way: Way, input: &Value) -> Answer {
     let limits = Limits::default();
     let none = |_: usize| Cow::Owned(Value::Null);
-    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none };
+    let cx = Context { now: Timestamp(0), limits: &limits, variables: &none, spent: None };
     let (outputs, error) = expression.outputs(way, input, &cx, OUTPUTS_MAX);
     Answer { outputs: outputs.iter().map(Value::to_json).collect(), error: error.map(|error| error.message()) }
 }

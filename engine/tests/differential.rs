@@ -19,7 +19,7 @@ mod generator;
 
 use std::collections::BTreeMap;
 
-use answers::{Answer, Asked, ask, ask_all, compared, parse};
+use answers::{Answer, Asked, ask, ask_all, compared, compared_closely, parse};
 use generator::Generator;
 use trinity_engine::expression::Expression;
 use trinity_engine::value::Value;
@@ -81,8 +81,13 @@ fn probes() -> impl Iterator<Item = (String, Vec<String>)> {
     })
 }
 
+/// The jq to ask. One that was built as a shared library may find another's on the machine.
 fn jq() -> String {
-    std::env::var("JQ").expect("JQ names a jq 1.8")
+    let jq = std::env::var("JQ").expect("JQ names a jq 1.8");
+    match ask(&jq, "trimstr(\"x\") | have_literal_numbers", &["\"xax\""]) {
+        Asked::Answers(answers) if answers[0].error.is_none() => jq,
+        _ => panic!("{jq} is no jq 1.8, or does not find its own library"),
+    }
 }
 
 /// The programs of a seed, each with the inputs that it is tried on: some of the list, some by chance.
@@ -120,7 +125,7 @@ fn generated_programs_answer_as_jq_answers() {
     let inputs = lines(INPUTS);
     let jq = jq();
     let (mut total, mut programs, mut refused, mut unanswered, mut fast) = (0, 0, 0, 0, 0);
-    let mut reasons: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     let mut wrong = Vec::new();
     let mut round = 0;
     while total < pairs && wrong.len() <= WRONG_MAX {
@@ -148,7 +153,7 @@ fn generated_programs_answer_as_jq_answers() {
             let mut differs = None;
             for (input, answer) in texts.iter().zip(&answers) {
                 total += 1;
-                match compared(&program, input, answer) {
+                match compared_closely(&jq, &program, input, answer) {
                     Ok(None) => {}
                     Ok(Some(reason)) => *reasons.entry(reason).or_default() += 1,
                     Err(difference) => differs = differs.or(Some(difference)),

@@ -1,7 +1,7 @@
 //! One expression on a parsed payload: ours and jaq's, each on its own parsed value, in one run.
 //!
-//! `cargo run --release -p trinity-benches --features jaq --bin trinity-bench-expressions [ROUNDS]`: nanoseconds of CPU time for each
-//! evaluation, dropping the result included, and the ratio. Rounds of both alternate, and the fastest of each counts, so that
+//! `cargo run --release -p trinity-benches --features jaq --bin trinity-bench-expressions [ROUNDS [EXPRESSION…]]`: nanoseconds of CPU time
+//! for each evaluation of these expressions, or else of those below, dropping the result included, and the ratio. Rounds of both alternate, and the fastest of each counts, so that
 //! what else the machine does falls on both alike.
 
 use std::borrow::Cow;
@@ -91,9 +91,13 @@ fn compare(source: &str, rounds: u32) -> Result<f64, Box<dyn std::error::Error>>
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let rounds = std::env::args().nth(1).map_or(Ok(40), |text| text.parse())?;
+    let mut arguments = std::env::args().skip(1);
+    let rounds = arguments.next().map_or(Ok(40), |text| text.parse())?;
+    let asked: Vec<String> = arguments.collect();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    let expressions = if asked.is_empty() { EXPRESSIONS } else { &asked };
     println!("{:>11} {:>11} {:>7}", "ours", "jaq", "ratio");
-    let ratios = EXPRESSIONS.iter().map(|source| compare(source, rounds)).collect::<Result<Vec<_>, _>>()?;
+    let ratios = expressions.iter().map(|source| compare(source, rounds)).collect::<Result<Vec<_>, _>>()?;
     let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
     println!("geometric mean of the ratios: {mean:.1}x");
     Ok(())

@@ -48,6 +48,18 @@ pub(super) fn folded(operator: Operator, a: &Value, b: &Value) -> Option<Value> 
     })
 }
 
+/// The result of arithmetic on two numbers, as doubles compute it; `None` for other operators and where it is an error.
+#[inline]
+pub(super) fn of_doubles(operator: Operator, a: f64, b: f64) -> Option<f64> {
+    match operator {
+        Operator::Add => Some(a + b),
+        Operator::Subtract => Some(a - b),
+        Operator::Multiply => Some(a * b),
+        Operator::Divide if b != 0.0 => Some(a / b),
+        _ => None,
+    }
+}
+
 /// The result of arithmetic or of a comparison on two numbers as most are; `None` where it needs more care.
 #[inline]
 pub(super) fn of_numbers(operator: Operator, a: &Value, b: &Value) -> Option<Value> {
@@ -260,6 +272,7 @@ pub(super) fn split(run: &mut Run<'_>, text: &str, separator: &str) -> Result<Va
         return Ok(Value::Array(parts));
     }
     let mut take = |part: &str| {
+        run.charge(2)?;
         run.allocate(size_of::<Value>() + part.len())?;
         parts.push(Value::from(part));
         Ok(())

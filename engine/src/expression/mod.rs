@@ -13,6 +13,7 @@
 //! | `arithmetic` | operators |
 //! | `builtins`, `prelude` | functions in Rust and in jq |
 //! | `regex` | regular expressions, with their own budget |
+//! | `jaq` | jaq in place of all of it, for one benchmark |
 //! | `template` | values with expressions inside |
 //! | `check` | what must hold for any expression, for fuzzers and tests |
 
@@ -23,6 +24,8 @@ mod check;
 mod compile;
 mod errors;
 mod fast;
+#[cfg(feature = "jaq-alone")]
+mod jaq;
 mod lexer;
 mod machine;
 mod parser;
@@ -71,6 +74,8 @@ struct Compiled {
     /// The regular expressions that are written out in it.
     regexes: Option<Arc<Kept>>,
     several: bool,
+    #[cfg(feature = "jaq-alone")]
+    jaq: jaq::Jaq,
 }
 
 impl std::fmt::Debug for Expression {
@@ -173,7 +178,15 @@ impl Expression {
         let program = compile::compile(&tree, root, variables)?;
         let fast = fast::build(&tree, root, variables);
         let several = may_give_several(&tree, root);
-        Ok(Expression(Arc::new(Compiled { source: source.into(), program, fast, regexes: Kept::of(&tree), several })))
+        Ok(Expression(Arc::new(Compiled {
+            source: source.into(),
+            program,
+            fast,
+            regexes: Kept::of(&tree),
+            several,
+            #[cfg(feature = "jaq-alone")]
+            jaq: jaq::Jaq::compile(source, variables)?,
+        })))
     }
 
     /// The first output on `input`; `null` when there is none.
@@ -181,6 +194,9 @@ impl Expression {
     /// # Errors
     /// What the program threw, or the limit that it reached.
     pub fn evaluate<'c>(&self, input: &Value, cx: &'c Context<'c>) -> Result<Value, EvaluateError> {
+        #[cfg(feature = "jaq-alone")]
+        let output = self.0.jaq.first(input, cx);
+        #[cfg(not(feature = "jaq-alone"))]
         let output = match &self.0.fast {
             Some(fast) => Walk::new(fast, cx, self.0.regexes.as_ref()).first(fast, input),
             None => Machine::new(&self.0.program, input.clone(), cx, self.0.regexes.as_ref()).next(),

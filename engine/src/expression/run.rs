@@ -40,13 +40,13 @@ impl<'c> Run<'c> {
         }
     }
 
-    /// Counts what is built, in bytes, and the work of it.
+    /// Counts what is built, in bytes, and the work of it: small things cost a step each, too.
     #[inline]
     pub fn allocate(&mut self, bytes: usize) -> Result<(), Stop> {
         match self.memory_left.checked_sub(bytes) {
             Some(left) => {
                 self.memory_left = left;
-                self.charge(bytes as u64 / 64)
+                self.charge(1 + bytes as u64 / 64)
             }
             None => Err(Stop::Limit("memory")),
         }

@@ -345,25 +345,42 @@ impl Value {
     /// # Errors
     /// Where the first of both bounds is exceeded.
     pub fn fits(&self, bytes_left: &mut usize, depth_left: usize) -> Result<(), Misfit> {
-        let text = |text: &str| if text.len() > 15 { text.len() + 16 } else { 0 };
-        let own = match self {
-            Value::String(own) => text(own),
-            Value::Decimal(number) => text(number.as_str()),
-            _ => 0,
+        let take = |left: &mut usize, bytes| {
+            *left = left.checked_sub(bytes).ok_or(Misfit::TooLarge)?;
+            Ok(())
         };
-        *bytes_left = bytes_left.checked_sub(size_of::<Value>() + own).ok_or(Misfit::TooLarge)?;
+        take(bytes_left, self.own_bytes())?;
         if !self.is_container() {
             return Ok(());
         }
         let depth_left = depth_left.checked_sub(1).ok_or(Misfit::TooDeep)?;
         match self {
             Value::Array(list) => list.iter().try_for_each(|value| value.fits(bytes_left, depth_left)),
-            Value::Object(map) => map.iter().try_for_each(|(key, value)| {
-                *bytes_left = bytes_left.checked_sub(size_of::<Value>() + text(key)).ok_or(Misfit::TooLarge)?;
-                value.fits(bytes_left, depth_left)
-            }),
+            Value::Object(map) => {
+                for (key, value) in map {
+                    let key = size_of::<Value>() + long(key);
+                    if value.is_container() {
+                        take(bytes_left, key)?;
+                        value.fits(bytes_left, depth_left)?;
+                    } else {
+                        take(bytes_left, key + value.own_bytes())?;
+                    }
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Its bytes without those of its parts.
+    #[inline]
+    fn own_bytes(&self) -> usize {
+        size_of::<Value>()
+            + match self {
+                Value::String(own) => long(own),
+                Value::Decimal(number) => long(number.as_str()),
+                _ => 0,
+            }
     }
 
     /// Bytes it takes, roughly, counting shared parts each time they occur.
@@ -371,6 +388,12 @@ impl Value {
     pub fn size(&self) -> usize {
         self.size_up_to(usize::MAX)
     }
+}
+
+/// The bytes of a text that has a place of its own.
+#[inline]
+const fn long(text: &str) -> usize {
+    if text.len() > 15 { text.len() + 16 } else { 0 }
 }
 
 fn whole(number: f64) -> Option<i64> {

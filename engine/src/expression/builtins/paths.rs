@@ -130,9 +130,11 @@ pub fn set(run: &mut Run<'_>, whole: Value, path: &Value, new: Value) -> Done {
     let mut way = Vec::new();
     let mut rest = whole;
     for key in keys(path)? {
-        run.charge(1)?;
+        run.charge(4)?;
         let part = index(run, &rest, key)?;
-        if !matches!(key, Value::Object(_)) {
+        // A scalar member needs no taking out.
+        let stays = matches!((&rest, key), (Value::Object(_), Value::String(_))) && !part.is_container();
+        if !stays && !matches!(key, Value::Object(_)) {
             rest = put(run, rest, key, Value::Null)?;
         }
         way.push((std::mem::replace(&mut rest, part), key));

@@ -28,7 +28,7 @@ fn read_flags(flags: &Value) -> Result<(Options, bool), Stop> {
             'x' => options.extended = true,
             'm' | 'p' => options.dot_all = true,
             'n' => options.not_empty = true,
-            // What `s` asks for holds anyway, and `l` changes nothing in jq either.
+            // What `s` asks for holds anyway; `l` is not followed, see `docs/expressions.md`.
             's' | 'l' => {}
             _ => return Err(Stop::error(format!("{letters} is not a valid modifier string"))),
         }
@@ -123,7 +123,8 @@ fn matches(
     let mut found = Array::new();
     let (mut at, mut counted) = (0, Counted::default());
     while at <= text.len() {
-        run.charge(4)?;
+        // A match is described by a dozen values.
+        run.charge(12)?;
         let Some(one) = regex.find(run, text, at)? else { break };
         let Some((from, to)) = one.groups[0] else { break };
         if test {

@@ -112,7 +112,14 @@ impl<'a> Reading<'a> {
             'D' | 'x' => self.follow("%m/%d/%y")?,
             'F' => self.follow("%Y-%m-%d")?,
             'g' => _ = self.number(0, 99, 2)?,
-            'G' => _ = self.number(0, 9_999, 4)?,
+            // Of any length, and no space before it.
+            'G' => {
+                let behind = self.rest.trim_start_matches(|c: char| c.is_ascii_digit());
+                if behind.len() == self.rest.len() {
+                    return None;
+                }
+                self.rest = behind;
+            }
             'H' | 'k' => {
                 self.parts.hour = self.number(0, 23, 2)?;
                 self.twelve = false;

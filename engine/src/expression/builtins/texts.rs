@@ -161,7 +161,36 @@ pub fn spread(run: &mut Run<'_>, input: Value, arguments: Arguments<'_>) -> Done
     Ok(Value::Array(texts))
 }
 
-/// Bytes as text: what is not UTF-8 becomes U+FFFD.
+/// Bytes as text: what is not UTF-8 becomes U+FFFD, once for as many bytes as jq takes for one character.
 pub fn decoded(bytes: &[u8]) -> EcoString {
-    String::from_utf8_lossy(bytes).as_ref().into()
+    let mut text = EcoString::new();
+    let mut rest = bytes;
+    loop {
+        let valid = match std::str::from_utf8(rest) {
+            Ok(all) => {
+                text.push_str(all);
+                return text;
+            }
+            Err(error) => error.valid_up_to(),
+        };
+        let (good, bad) = rest.split_at(valid);
+        text.push_str(&String::from_utf8_lossy(good));
+        text.push(char::REPLACEMENT_CHARACTER);
+        rest = &bad[malformed_len(bad)..];
+    }
+}
+
+/// How many of the bytes at the beginning stand for one malformed character: what the first of them announces, up to the first
+/// that does not continue it; where the text ends before that, all.
+fn malformed_len(bytes: &[u8]) -> usize {
+    let announced = match bytes[0] {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 1,
+    };
+    if announced > bytes.len() {
+        return bytes.len();
+    }
+    bytes[1..announced].iter().position(|byte| !(0x80..0xc0).contains(byte)).map_or(announced, |at| at + 1)
 }

@@ -30,14 +30,24 @@ fn lent<'v>(value: Value) -> Lent<'v> {
     Ok(Cow::Owned(value))
 }
 
+/// A number as a double, unless it is kept with its digits.
+#[inline]
+fn plain(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        _ => None,
+    }
+}
+
 impl<'c> Walk<'c> {
     pub fn new(fast: &Fast, cx: &'c Context<'c>, written: Option<&Arc<Kept>>) -> Walk<'c> {
-        let mut locals = Vec::new();
-        locals.resize(fast.locals, Value::Null);
+        let locals = if fast.locals == 0 { Vec::new() } else { vec![Value::Null; fast.locals] };
         Walk { run: Run::new(cx, written), locals }
     }
 
     /// The first output, if there is one.
+    #[cfg_attr(feature = "jaq-alone", expect(dead_code, reason = "jaq answers"))]
     pub fn first(&mut self, fast: &Fast, input: &Value) -> Result<Option<Value>, Stop> {
         if fast.node.count == Count::One {
             return self.one(&fast.node, input).map(|value| Some(value.into_owned()));
@@ -70,8 +80,74 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// The output of a node that gives one.
+    /// The output of a node that gives one. What is most often there comes first, for a small frame.
     fn one<'v>(&mut self, node: &'v Node, input: &'v Value) -> Lent<'v>
+    where
+        'c: 'v,
+    {
+        match &node.kind {
+            Kind::Operator(operator, a, b) => self.operated([node, a, b], *operator, input),
+            Kind::Path(base, keys) if matches!(base.kind, Kind::Input) => {
+                self.run.charge(1)?;
+                self.reach(input, keys)
+            }
+            Kind::Input => {
+                self.run.charge(1)?;
+                Ok(Cow::Borrowed(input))
+            }
+            Kind::Constant(value) => {
+                self.run.charge(1)?;
+                Ok(Cow::Borrowed(value))
+            }
+            _ => self.one_of_many(node, input),
+        }
+    }
+
+    fn operated<'v>(&mut self, [node, a, b]: [&'v Node; 3], operator: Operator, input: &'v Value) -> Lent<'v>
+    where
+        'c: 'v,
+    {
+        if let Some(number) = self.number(node, input) {
+            return lent(Value::number(number));
+        }
+        self.run.charge(1)?;
+        // The right side first: its error is the one that shows.
+        let right = self.one(b, input)?;
+        let left = self.one(a, input)?;
+        lent(self.apply(operator, left, right)?)
+    }
+
+    /// The number that a node gives, where it and all that it is computed from are plain numbers. Else nothing has happened, and
+    /// the node is evaluated as others are.
+    fn number(&mut self, node: &Node, input: &Value) -> Option<f64> {
+        self.run.charge(1).ok()?;
+        match &node.kind {
+            Kind::Constant(value) => plain(value),
+            Kind::Input => plain(input),
+            Kind::Local(slot) => plain(&self.locals[*slot]),
+            Kind::Path(base, keys) => {
+                let mut value = match &base.kind {
+                    Kind::Input => input,
+                    Kind::Local(slot) => &self.locals[*slot],
+                    _ => return None,
+                };
+                for key in keys {
+                    let (Value::Object(map), Value::String(key)) = (value, key) else { return None };
+                    value = map.get(key)?;
+                }
+                plain(value)
+            }
+            Kind::Operator(operator, a, b) => {
+                let right = self.number(b, input)?;
+                let left = self.number(a, input)?;
+                arithmetic::of_doubles(*operator, left, right)
+            }
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn one_of_many<'v>(&mut self, node: &'v Node, input: &'v Value) -> Lent<'v>
     where
         'c: 'v,
     {
@@ -79,15 +155,13 @@ impl<'c> Walk<'c> {
         match &node.kind {
             Kind::Input => Ok(Cow::Borrowed(input)),
             Kind::Constant(value) => Ok(Cow::Borrowed(value)),
+            Kind::Operator(operator, a, b) => self.operated([node, a, b], *operator, input),
             Kind::Argument(number) => Ok((self.run.cx.variables)(*number)),
             Kind::Local(slot) => lent(self.locals[*slot].clone()),
-            Kind::Path(base, keys) => match &base.kind {
-                Kind::Input => self.follow(Cow::Borrowed(input), keys),
-                _ => {
-                    let whole = self.one(base, input)?;
-                    self.follow(whole, keys)
-                }
-            },
+            Kind::Path(base, keys) => {
+                let whole = self.one(base, input)?;
+                self.follow(whole, keys)
+            }
             Kind::Index(term, key) => {
                 let key = self.one(key, input)?;
                 let whole = self.one(term, input)?;
@@ -97,12 +171,6 @@ impl<'c> Walk<'c> {
                 Cow::Borrowed(value) => self.one(b, value),
                 Cow::Owned(value) => lent(self.owned(b, value)?),
             },
-            Kind::Operator(operator, a, b) => {
-                // The right side first: its error is the one that shows.
-                let right = self.one(b, input)?;
-                let left = self.one(a, input)?;
-                lent(self.apply(*operator, left, right)?)
-            }
             Kind::And(a, b) => {
                 let holds = self.one(a, input)?.is_truthy() && self.one(b, input)?.is_truthy();
                 lent(Value::Bool(holds))
@@ -214,21 +282,9 @@ impl<'c> Walk<'c> {
     }
 
     /// What lies behind constant keys.
-    #[inline]
     fn follow<'v>(&mut self, whole: Cow<'v, Value>, keys: &[Value]) -> Lent<'v> {
         match whole {
-            Cow::Borrowed(mut value) => {
-                for (place, key) in keys.iter().enumerate() {
-                    value = match (value, key) {
-                        (Value::Object(map), Value::String(key)) => map.get(key).unwrap_or(&Value::Null),
-                        (value, key) => {
-                            let part = paths::index(&mut self.run, value, key)?;
-                            return self.follow(Cow::Owned(part), &keys[place + 1..]);
-                        }
-                    };
-                }
-                Ok(Cow::Borrowed(value))
-            }
+            Cow::Borrowed(value) => self.reach(value, keys),
             Cow::Owned(mut value) => {
                 for key in keys {
                     value = paths::index(&mut self.run, &value, key)?;
@@ -236,6 +292,24 @@ impl<'c> Walk<'c> {
                 lent(value)
             }
         }
+    }
+
+    /// The same in a value that stays.
+    #[inline]
+    fn reach<'v>(&mut self, mut value: &'v Value, keys: &[Value]) -> Lent<'v> {
+        for (place, key) in keys.iter().enumerate() {
+            value = match (value, key) {
+                (Value::Object(map), Value::String(key)) => map.get(key).unwrap_or(&Value::Null),
+                _ => return self.reach_otherwise(value, &keys[place..]),
+            };
+        }
+        Ok(Cow::Borrowed(value))
+    }
+
+    #[inline(never)]
+    fn reach_otherwise<'v>(&mut self, value: &Value, keys: &[Value]) -> Lent<'v> {
+        let part = paths::index(&mut self.run, value, &keys[0])?;
+        self.follow(Cow::Owned(part), &keys[1..])
     }
 
     fn member<'v>(&mut self, whole: Cow<'v, Value>, key: &Value) -> Lent<'v> {

@@ -12,7 +12,7 @@ pub struct Found {
 }
 
 /// Instructions for which one step is charged.
-const TICKS: u32 = 4;
+const TICKS: u32 = 3;
 
 /// What may wait on the way back.
 const STACK_MAX: usize = 300_000;

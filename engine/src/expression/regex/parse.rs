@@ -95,6 +95,8 @@ struct Parser<'a> {
     /// Groups that may be referred to: how many there are in the whole pattern, and their names.
     count: usize,
     all_names: Vec<(EcoString, usize)>,
+    /// What is wrong with a call: all that is wrong otherwise is named before it.
+    wrong_call: Option<String>,
     depth: usize,
 }
 
@@ -110,6 +112,9 @@ pub fn parse(pattern: &str, options: Options) -> Read<Parsed> {
     let count = first.names.len();
     let mut second = Parser::new(pattern, options, count, named);
     let root = second.whole()?;
+    if let Some(wrong) = second.wrong_call {
+        return Err(wrong);
+    }
     let parsed = Parsed { root, names: second.names, groups: second.groups };
     behind::check(&parsed)?;
     Ok(parsed)
@@ -117,7 +122,7 @@ pub fn parse(pattern: &str, options: Options) -> Read<Parsed> {
 
 impl<'a> Parser<'a> {
     fn new(rest: &'a str, options: Options, count: usize, all_names: Vec<(EcoString, usize)>) -> Parser<'a> {
-        Parser { rest, options, names: Vec::new(), groups: Vec::new(), count, all_names, depth: 0 }
+        Parser { rest, options, names: Vec::new(), groups: Vec::new(), count, all_names, wrong_call: None, depth: 0 }
     }
 
     /// Whether the groups are only being counted.
@@ -369,7 +374,15 @@ impl<'a> Parser<'a> {
             return wrong("end pattern with unmatched parenthesis");
         };
         let plain = condition.trim_matches(['<', '>', '\'']);
-        let number = if self.counts() { Some(1) } else { plain.parse().ok().or_else(|| self.numbers(plain).pop()) };
+        let number = match plain.parse() {
+            Ok(number) => Some(number),
+            Err(_) if plain == condition => self.numbers(plain).pop(),
+            Err(_) => match self.numbers_so_far(plain).pop() {
+                None => return Err(format!("undefined name <{plain}> reference")),
+                number => number,
+            },
+        };
+        let number = if self.counts() { Some(1) } else { number };
         let Some(number) = number.filter(|number| *number <= self.count) else {
             return wrong("invalid backref number/name");
         };
@@ -411,6 +424,12 @@ impl<'a> Parser<'a> {
                 None => return wrong("end pattern in group"),
             }
         }
+    }
+
+    /// The groups of a name that have begun so far.
+    fn numbers_so_far(&self, name: &str) -> Vec<usize> {
+        let named = |(at, own): (usize, &Option<EcoString>)| (own.as_deref() == Some(name)).then_some(at + 1);
+        self.names.iter().enumerate().filter_map(named).collect()
     }
 
     fn numbers(&self, name: &str) -> Vec<usize> {

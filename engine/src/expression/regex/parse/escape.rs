@@ -20,12 +20,9 @@ impl Parser<'_> {
             'O' => Node::Any(true),
             'k' if self.rest.starts_with(['<', '\'']) => {
                 let text = self.reference()?;
-                if self.counts() {
-                    return Ok(Node::Empty);
-                }
                 let numbers = match self.relative(&text) {
                     Some(number) => vec![number],
-                    None => self.numbers(&text),
+                    None => self.numbers_so_far(&text),
                 };
                 if numbers.is_empty() {
                     return Err(format!("undefined name <{text}> reference"));
@@ -37,12 +34,18 @@ impl Parser<'_> {
                 if self.counts() {
                     return Ok(Node::Empty);
                 }
-                let number = self.relative(&text).or_else(|| self.numbers(&text).pop());
-                let number = number.or_else(|| (text == "0").then_some(0));
-                match number {
-                    Some(number) => Node::Call(number),
-                    None => return Err(format!("undefined name <{text}> reference")),
+                let zero = (text == "0").then_some(0);
+                let named = || self.numbers(&text);
+                let numbers = self.relative(&text).or(zero).map_or_else(named, |number| vec![number]);
+                if numbers.len() != 1 {
+                    let wrong = if numbers.is_empty() {
+                        format!("undefined name <{text}> reference")
+                    } else {
+                        format!("multiplex definition name <{text}> call")
+                    };
+                    self.wrong_call.get_or_insert(wrong);
                 }
+                Node::Call(numbers.first().copied().unwrap_or(0))
             }
             '1'..='9' => return self.numbered(c),
             _ => match self.escaped_class(c)? {

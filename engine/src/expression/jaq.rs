@@ -97,7 +97,7 @@ mod tests {
         let input = Value::parse(input, &ParseLimits::default()).expect("JSON");
         let limits = Limits::default();
         let argument = |index: usize| Cow::Owned(Value::from(index as i64 + 7));
-        let cx = Context { now: Timestamp(0), limits: &limits, variables: &argument };
+        let cx = Context { now: Timestamp(0), limits: &limits, variables: &argument, spent: None };
         let names = [EcoString::from("context"), EcoString::from("input")];
         for source in [
             "{deviceId, celsius: ((.temperature - 32) * 5 / 9)}",

@@ -148,12 +148,11 @@ pub fn compared_closely(jq: &str, program: &str, input: &str, answer: &Answer) -
     let Some(listed) = compared(program, input, answer)? else { return Ok(None) };
     if let Some((program, input)) = listed.without {
         match ask(jq, &program, &[&input]) {
-            Asked::Answers(answers) => match compared(&program, &input, &answers[0])? {
-                Some(Listed { without: Some(_), reason }) => {
+            Asked::Answers(answers) => {
+                if let Some(Listed { without: Some(_), reason }) = compared(&program, &input, &answers[0])? {
                     return Err(format!("{program}\n    on {input}: {reason}, although the cause is gone"));
                 }
-                _ => {}
-            },
+            }
             _ => return Err(format!("{program}\n    on {input}: jq has no answer")),
         }
     }

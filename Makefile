@@ -74,7 +74,9 @@ differential-record: # what jq answers, for the tests that need none: JQ=/path/t
 FUZZ_SECONDS ?= 300
 fuzz: ## both fuzzers, one after the other, FUZZ_SECONDS=300 each; needs cargo-fuzz
 	cd fuzz && for target in expressions json; do \
-	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	  mkdir -p $(CARGO_TARGET_DIR)/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target $(CARGO_TARGET_DIR)/corpus/$$target corpus/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 SEEDS ?= 10000
 SIMULATION = $(CARGO) test --release -p trinity-actors --test simulation

@@ -50,7 +50,7 @@ fn allowed(node: &Node, negative: bool) -> bool {
     own && children(node).into_iter().all(|child| allowed(child, negative))
 }
 
-/// Whether it has one length. What may be empty needs none: it holds everywhere.
+/// Whether it has one length. What can be empty whatever stands around it needs none: it holds everywhere.
 fn is_fixed(parsed: &Parsed, inside: &Node) -> bool {
     let branches = match inside {
         Node::Alternate(branches) => &branches[..],
@@ -61,7 +61,29 @@ fn is_fixed(parsed: &Parsed, inside: &Node) -> bool {
         one => of_sequence(parsed, std::slice::from_ref(one)),
     });
     let min = widths.clone().map(|(min, _)| min).min().unwrap_or(0);
-    min == 0 || widths.into_iter().all(|(_, max)| max == Some(min))
+    let holds = |(branch, (least, _)): (&Node, (u32, _))| least == 0 && is_sure(branch);
+    let holds_everywhere = !keeps(inside) && branches.iter().zip(widths.clone()).any(holds);
+    holds_everywhere || widths.into_iter().all(|(_, max)| max == Some(min))
+}
+
+/// Whether `\K` is in it.
+fn keeps(node: &Node) -> bool {
+    matches!(node, Node::Keep) || children(node).into_iter().any(keeps)
+}
+
+/// Whether nothing that it asks of a place, and no group, stands in the way of its fewest characters, as Oniguruma counts: not even
+/// in what may be left out.
+fn is_sure(node: &Node) -> bool {
+    match node {
+        Node::Assert(_) | Node::Look(..) | Node::Capture(..) => false,
+        Node::Concat(nodes) => nodes.iter().all(is_sure),
+        Node::Alternate(branches) => {
+            let min = branches.iter().map(|branch| width(branch).0).min();
+            branches.iter().any(|branch| Some(width(branch).0) == min && is_sure(branch))
+        }
+        Node::Repeat(inside, ..) | Node::Atomic(inside) => is_sure(inside),
+        _ => true,
+    }
 }
 
 /// The width of a branch. Repetitions of one character that it begins with count with their fewest, for more of them change

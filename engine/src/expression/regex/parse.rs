@@ -177,6 +177,13 @@ impl<'a> Parser<'a> {
             self.skip();
             match self.peek() {
                 None | Some('|' | ')') => break,
+                Some('{') => {
+                    let start = self.rest;
+                    if self.interval()?.is_some() {
+                        return wrong("target of repeat operator is not specified");
+                    }
+                    self.rest = start;
+                }
                 Some(_) => {}
             }
             let quantified = nodes.len();

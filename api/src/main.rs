@@ -1,9 +1,9 @@
 //! `trinity`: the durable workflow engine for events.
 mod cli;
 
-/// What one thread allocates another frees, all the time: the allocator of the system is slow at that.
+/// As all our programs have it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: trinity_allocator::Allocator = trinity_allocator::Allocator;
 
 fn main() -> std::process::ExitCode {
     cli::main()

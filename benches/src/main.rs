@@ -10,7 +10,7 @@ use trinity_benches::{in_process, kafka, mqtt};
 
 /// As in the binary `trinity`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: trinity_allocator::Allocator = trinity_allocator::Allocator;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);

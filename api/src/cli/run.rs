@@ -1,5 +1,6 @@
 //! `trinity run`: one execution in this process, on the real clock, without a journal.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -166,6 +167,7 @@ impl Run {
             effects: &mut effects,
             measurements: &mut measurements,
             scratch: &mut Scratch::default(),
+            spent: &Cell::new(0),
         };
         let execution = advance(&self.plan, &mut cx);
         if self.history {

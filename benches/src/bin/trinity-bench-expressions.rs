@@ -17,7 +17,7 @@ use trinity_engine::value::{ParseLimits, Value};
 
 /// As in the binary `trinity`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: trinity_allocator::Allocator = trinity_allocator::Allocator;
 
 /// Evaluations in one round.
 const EVALUATIONS: u32 = 20_000;

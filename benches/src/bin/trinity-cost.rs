@@ -12,7 +12,7 @@ use trinity_benches::waiting::Waiting;
 
 /// As in the binary `trinity`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: trinity_allocator::Allocator = trinity_allocator::Allocator;
 
 /// The most workflows that wait.
 const WORKFLOWS: u32 = 1_000;

@@ -11,7 +11,7 @@ use trinity_benches::measure::machine;
 
 /// As in the binary `trinity`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: trinity_allocator::Allocator = trinity_allocator::Allocator;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -14,7 +14,7 @@ use trinity_benches::{kafka, w1};
 
 /// As in the binary `trinity`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: trinity_allocator::Allocator = trinity_allocator::Allocator;
 
 /// How long each system works before it is measured.
 const WARM_UP: Duration = Duration::from_secs(8);

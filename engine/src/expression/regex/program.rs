@@ -104,6 +104,8 @@ pub fn compile(parsed: &Parsed) -> Result<Program, String> {
 pub fn width(node: &Node) -> (u32, Option<u32>) {
     match node {
         Node::Empty | Node::Assert(_) | Node::Look(..) | Node::Keep => (0, Some(0)),
+        // Counted only: of such a character the other forms are not looked for.
+        Node::Class(class) if class.holds_several => (1, Some(3)),
         Node::Char(..) | Node::Any(_) | Node::Class(_) => (1, Some(1)),
         Node::Concat(nodes) => nodes.iter().map(width).fold((0, Some(0)), |(min, max), (least, most)| {
             (min.saturating_add(least), max.and_then(|max: u32| max.checked_add(most?)))

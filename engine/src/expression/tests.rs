@@ -80,6 +80,8 @@ fn programs_give_what_jq_gives() {
         ("test(\"(?<![ß])x\"; \"i\")", "\"ab\"", "error: Regex failure: invalid pattern in look-behind"),
         ("test(\"(?<!a?[\\\\D])x\"; \"i\")", "\"ab\"", "error: Regex failure: invalid pattern in look-behind"),
         ("test(\"(?<![\\\\D]+)x\"; \"i\")", "\"ab\"", "error: Regex failure: invalid pattern in look-behind"),
+        ("test(\"(?<=(a+){0}b(?:a|bb){0})a\")", "\"aba\"", "true"),
+        ("test(\"(?<!(a){0}b)a\")", "\"aba\"", "error: Regex failure: invalid pattern in look-behind"),
         ("test(\"(?<!\\\\D{2})x\"; \"i\")", "\"abx\"", "false"),
         ("test(\"(?<![^ß]{2})x\"; \"i\")", "\"abx\"", "false"),
         ("test(\"(?<![à-ÿ])x\"; \"i\")", "\"abx\"", "true"),

@@ -115,6 +115,7 @@ pub fn width(node: &Node) -> (u32, Option<u32>) {
             let min = widths.clone().map(|(min, _)| min).min().unwrap_or(0);
             (min, widths.map(|(_, max)| max).try_fold(0, |most, max| Some(most.max(max?))))
         }
+        Node::Repeat(_, _, Some(0), _) => (0, Some(0)),
         Node::Repeat(node, from, to, _) => {
             let (min, max) = width(node);
             (min.saturating_mul(*from), max.and_then(|max| max.checked_mul((*to)?)))

@@ -69,7 +69,9 @@ pub fn ask(jq: &str, program: &str, inputs: &[&str]) -> Asked {
 
 /// The answers of all programs to the first input, to the second, and so on.
 fn ask_together(jq: &str, programs: &[String], inputs: &[&str]) -> Asked {
-    let wrap = |program| format!("[limit({OUTPUTS_MAX}; try (({program}\n) | {{o: tojson}}) catch {{e: .}})]");
+    let wrap = |program| {
+        format!("[limit({OUTPUTS_MAX}; try (({program}\n) | {{o: tojson}}) catch {{e: (strings // {{v: tojson}})}})]")
+    };
     let wrapped = programs.iter().map(wrap).collect::<Vec<_>>().join(",");
     let mut child = Command::new("timeout")
         .args(["10", jq, "-c", &wrapped])
@@ -99,7 +101,10 @@ fn answer(line: &str) -> Answer {
         match (part.get("o"), part.get("e")) {
             (Some(output), _) => answer.outputs.push(output.as_str().expect("a text").to_owned()),
             (None, Some(Value::String(error))) => answer.error = Some(error.to_string()),
-            (None, Some(error)) => answer.error = Some(format!("(not a string): {error}")),
+            (None, Some(error)) => {
+                let text = error.get("v").and_then(Value::as_str).expect("a text");
+                answer.error = Some(format!("(not a string): {text}"));
+            }
             (None, None) => {}
         }
     }
@@ -180,7 +185,9 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
     if searches && !(program.is_ascii() && input.is_ascii()) && jq.error == ours.error {
         let plain = |text: &str| text.chars().map(|c| if c.is_ascii() { c } else { 'q' }).collect();
         let reason = "an empty match beside a character of several bytes is reported once".to_owned();
-        return Some(Listed { reason, without: Some((plain(program), plain(input))) });
+        // The flag may be a second cause.
+        let without = (plain(&program.replace("\"l\"", "null")), plain(input));
+        return Some(Listed { reason, without: Some(without) });
     }
     if searches && program.contains("\"l\"") && jq.error == ours.error {
         let reason = "the flag `l` does not ask for the longest match".to_owned();

@@ -151,6 +151,7 @@ fn formatted(run: &mut Run<'_>, input: &Value, format: &Value, who: &str, zone: 
     let Value::String(format) = format else {
         return Err(Stop::error(format!("{who} requires a string format")));
     };
+    let format = until_nul(format);
     let parts = input.as_array().and_then(Parts::read).ok_or_else(refused)?;
     run.allocate(format.len() + 100)?;
     // The C library fails when the text is empty or does not fit.
@@ -172,6 +173,7 @@ pub fn strptime(run: &mut Run<'_>, input: Value, arguments: Arguments<'_>) -> Do
     let (Value::String(text), Value::String(format)) = (&input, &arguments[0]) else {
         return Err(Stop::error("strptime/1 requires string inputs and arguments"));
     };
+    let (text, format) = (until_nul(text), until_nul(format));
     run.charge((text.len() + format.len()) as u64)?;
     let read = reading::read(text, format);
     let Some((parts, rest)) = read.filter(|(_, rest)| rest.is_empty() || is_space(rest.as_bytes()[0])) else {
@@ -182,6 +184,11 @@ pub fn strptime(run: &mut Run<'_>, input: Value, arguments: Arguments<'_>) -> Do
         list.push(Value::from(rest));
     }
     Ok(Value::Array(list))
+}
+
+/// What the C library sees of a text: it ends at a U+0000.
+fn until_nul(text: &str) -> &str {
+    text.split('\0').next().unwrap_or_default()
 }
 
 /// White space in C.

@@ -19,7 +19,8 @@ fn each(parsed: &Parsed, node: &Node) -> Result<(), String> {
     children(node).into_iter().try_for_each(|child| each(parsed, child))
 }
 
-fn children(node: &Node) -> Vec<&Node> {
+/// The nodes within a node; not what it calls.
+pub fn children(node: &Node) -> Vec<&Node> {
     match node {
         Node::Concat(nodes) | Node::Alternate(nodes) => nodes.iter().collect(),
         Node::Repeat(inside, ..) | Node::Capture(_, inside) | Node::Look(inside, _) | Node::Atomic(inside) => {
@@ -111,7 +112,11 @@ fn of_sequence(parsed: &Parsed, nodes: &[Node]) -> (u32, Option<u32>) {
 
 /// Not where more characters are taken for good, which Oniguruma does by itself before a character that the repeated one is not.
 fn is_reduced(one: &Node, (least, most): (u32, Option<u32>), greed: Greed, behind: &[Node]) -> bool {
-    let simple = matches!(one, Node::Char(..) | Node::Any(_) | Node::Class(_) | Node::Back(..));
+    let simple = match one {
+        Node::Char(..) | Node::Any(_) | Node::Back(..) => true,
+        Node::Class(class) => !class.holds_several,
+        _ => false,
+    };
     let for_good = greed == Greed::Greedy && most.is_none() && least <= 1;
     simple && greed != Greed::Possessive && !(for_good && behind.first().is_some_and(|next| are_exclusive(one, next)))
 }

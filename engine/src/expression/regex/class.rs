@@ -6,7 +6,42 @@ use regex_syntax::hir::{Class as Parsed, HirKind};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Class {
     ranges: Vec<(char, char)>,
+    /// One of its characters is several letters when case is ignored.
+    pub holds_several: bool,
 }
+
+/// Characters that are several letters when case is ignored, as `ß` is `ss`.
+const SEVERAL: &[(char, char)] = &[
+    ('\u{DF}', '\u{DF}'),
+    ('\u{130}', '\u{130}'),
+    ('\u{149}', '\u{149}'),
+    ('\u{1F0}', '\u{1F0}'),
+    ('\u{390}', '\u{390}'),
+    ('\u{3B0}', '\u{3B0}'),
+    ('\u{587}', '\u{587}'),
+    ('\u{1E96}', '\u{1E9A}'),
+    ('\u{1E9E}', '\u{1E9E}'),
+    ('\u{1F50}', '\u{1F50}'),
+    ('\u{1F52}', '\u{1F52}'),
+    ('\u{1F54}', '\u{1F54}'),
+    ('\u{1F56}', '\u{1F56}'),
+    ('\u{1F80}', '\u{1FAF}'),
+    ('\u{1FB2}', '\u{1FB4}'),
+    ('\u{1FB6}', '\u{1FB7}'),
+    ('\u{1FBC}', '\u{1FBC}'),
+    ('\u{1FC2}', '\u{1FC4}'),
+    ('\u{1FC6}', '\u{1FC7}'),
+    ('\u{1FCC}', '\u{1FCC}'),
+    ('\u{1FD2}', '\u{1FD3}'),
+    ('\u{1FD6}', '\u{1FD7}'),
+    ('\u{1FE2}', '\u{1FE4}'),
+    ('\u{1FE6}', '\u{1FE7}'),
+    ('\u{1FF2}', '\u{1FF4}'),
+    ('\u{1FF6}', '\u{1FF7}'),
+    ('\u{1FFC}', '\u{1FFC}'),
+    ('\u{FB00}', '\u{FB06}'),
+    ('\u{FB13}', '\u{FB17}'),
+];
 
 impl Class {
     pub fn add(&mut self, from: char, to: char) {
@@ -24,9 +59,10 @@ impl Class {
             // A set of one character is parsed as a text.
             let HirKind::Literal(literal) = parsed.kind() else { return None };
             let only = std::str::from_utf8(&literal.0).ok()?.chars().next()?;
-            return Some(Class { ranges: vec![(only, only)] });
+            return Some(Class { ranges: vec![(only, only)], ..Class::default() });
         };
-        Some(Class { ranges: class.ranges().iter().map(|range| (range.start(), range.end())).collect() })
+        let ranges = class.ranges().iter().map(|range| (range.start(), range.end())).collect();
+        Some(Class { ranges, ..Class::default() })
     }
 
     /// Everything else.
@@ -46,7 +82,7 @@ impl Class {
         if let Some(start) = next {
             ranges.push((start, char::MAX));
         }
-        Class { ranges }
+        Class { ranges, holds_several: false }
     }
 
     /// In order and without overlaps.
@@ -64,6 +100,8 @@ impl Class {
 
     /// With every letter in both cases.
     pub fn ignore_case(&mut self) {
+        let holds = |(from, to): &(char, char)| SEVERAL.iter().any(|(first, last)| from <= last && first <= to);
+        self.holds_several = self.ranges.iter().any(holds);
         let ranges = self.ranges.iter().map(|(from, to)| regex_syntax::hir::ClassUnicodeRange::new(*from, *to));
         let mut folded = regex_syntax::hir::ClassUnicode::new(ranges);
         if folded.try_case_fold_simple().is_ok() {

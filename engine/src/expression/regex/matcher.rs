@@ -131,8 +131,10 @@ impl Matcher<'_, '_> {
             let program = self.program;
             let op = &program.code[at];
             if let Op::Match = op
-                && !(not_empty && place == self.slots[0])
+                && !(not_empty && place == start)
             {
+                // A look ahead may have kept a place behind the end.
+                self.slots[0] = self.slots[0].min(place);
                 self.slots[1] = place;
                 return Ok(true);
             }

@@ -6,6 +6,7 @@ mod class;
 mod matcher;
 mod parse;
 mod program;
+mod recursion;
 
 pub(super) use matcher::Found;
 

@@ -6,7 +6,7 @@ mod set;
 use ecow::EcoString;
 
 use super::class::Class;
-use super::{Options, behind};
+use super::{Options, behind, recursion};
 
 /// Groups within each other.
 const DEPTH_MAX: usize = 60;
@@ -116,6 +116,7 @@ pub fn parse(pattern: &str, options: Options) -> Read<Parsed> {
         return Err(wrong);
     }
     let parsed = Parsed { root, names: second.names, groups: second.groups };
+    recursion::check(&parsed)?;
     behind::check(&parsed)?;
     Ok(parsed)
 }

@@ -104,6 +104,8 @@ pub fn compile(parsed: &Parsed) -> Result<Program, String> {
 pub fn width(node: &Node) -> (u32, Option<u32>) {
     match node {
         Node::Empty | Node::Assert(_) | Node::Look(..) | Node::Keep => (0, Some(0)),
+        // Counted only: of such a character the other forms are not looked for.
+        Node::Class(class) if class.holds_several => (1, Some(3)),
         Node::Char(..) | Node::Any(_) | Node::Class(_) => (1, Some(1)),
         Node::Concat(nodes) => nodes.iter().map(width).fold((0, Some(0)), |(min, max), (least, most)| {
             (min.saturating_add(least), max.and_then(|max: u32| max.checked_add(most?)))
@@ -113,6 +115,7 @@ pub fn width(node: &Node) -> (u32, Option<u32>) {
             let min = widths.clone().map(|(min, _)| min).min().unwrap_or(0);
             (min, widths.map(|(_, max)| max).try_fold(0, |most, max| Some(most.max(max?))))
         }
+        Node::Repeat(_, _, Some(0), _) => (0, Some(0)),
         Node::Repeat(node, from, to, _) => {
             let (min, max) = width(node);
             (min.saturating_mul(*from), max.and_then(|max| max.checked_mul((*to)?)))

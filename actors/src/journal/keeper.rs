@@ -226,6 +226,10 @@ impl Work {
                 }
             }
             Task::Index(sealed) => {
+                // Who reads what was written last needs it next.
+                if let Ok(index) = self.shared.index(&sealed) {
+                    self.shared.remember(sealed.summary.number, index);
+                }
                 if let Err(error) = sealed.save(disk, *seed).and_then(|()| self.store_live(&sealed.summary)) {
                     // It stays in memory, and is made anew when the journal is opened.
                     tracing::warn!(%error, segment = sealed.summary.number, "could not store an index");

@@ -60,17 +60,19 @@ pub(super) struct Sealed {
     pub summary: Summary,
     /// Its index, as long as that is not stored.
     unsaved: Mutex<Option<Arc<SegmentIndex>>>,
+    /// Held by who reads the stored index, so that all who need it at once read it once.
+    reading: Mutex<()>,
 }
 
 impl Sealed {
     /// One whose index is not stored.
     pub fn new(summary: Summary, index: SegmentIndex) -> Sealed {
-        Sealed { summary, unsaved: Mutex::new(Some(Arc::new(index))) }
+        Sealed { summary, unsaved: Mutex::new(Some(Arc::new(index))), reading: Mutex::default() }
     }
 
     /// One whose index is stored.
     pub fn stored(summary: Summary) -> Sealed {
-        Sealed { summary, unsaved: Mutex::default() }
+        Sealed { summary, unsaved: Mutex::default(), reading: Mutex::default() }
     }
 
     /// Stores the index, if it is not.
@@ -143,6 +145,10 @@ impl Shared {
         if let Some(index) = self.remembered(number) {
             return Ok(index);
         }
+        let _reading = sealed.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = self.remembered(number) {
+            return Ok(index);
+        }
         let index = match load_index(&self.disk, self.seed, number) {
             Ok(index) => index,
             Err(error) => {
@@ -151,12 +157,18 @@ impl Shared {
             }
         };
         let index = Arc::new(index);
+        self.remember(number, index.clone());
+        Ok(index)
+    }
+
+    /// Keeps an index that will be used.
+    pub fn remember(&self, number: u64, index: Arc<SegmentIndex>) {
         let mut indexes = self.indexes();
+        indexes.retain(|(of, _)| *of != number);
         if indexes.len() == INDEXES_MAX {
             indexes.remove(0);
         }
-        indexes.push((number, index.clone()));
-        Ok(index)
+        indexes.push((number, index));
     }
 
     fn remembered(&self, number: u64) -> Option<Arc<SegmentIndex>> {

@@ -35,6 +35,15 @@ pub fn both_ways_agree(program: &str, input: &str) {
     }
 }
 
+fn has_infinity(value: &Value) -> bool {
+    match value {
+        Value::Float(number) => number.is_infinite(),
+        Value::Array(items) => items.iter().any(has_infinity),
+        Value::Object(members) => members.iter().any(|(_, value)| has_infinity(value)),
+        _ => false,
+    }
+}
+
 /// Reads a text as JSON, writes it and reads it again.
 ///
 /// # Panics
@@ -42,6 +51,10 @@ pub fn both_ways_agree(program: &str, input: &str) {
 pub fn json_survives(bytes: &[u8]) {
     let Ok(value) = Value::parse(bytes, &ParseLimits { depth_max: 100 }) else { return };
     let text = value.to_json();
+    if has_infinity(&value) {
+        // As jq's, it is written as the largest double, and those digits are another number.
+        return json_survives(text.as_bytes());
+    }
     let again = Value::parse(text.as_bytes(), &ParseLimits { depth_max: 100 }).expect("what is written is JSON");
     assert_eq!(again.to_json(), text);
     assert!(value.compare(&again).is_eq(), "{text}");

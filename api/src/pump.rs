@@ -21,6 +21,8 @@ const UNDER_WAY_MAX: usize = 256;
 /// its own, and what comes meanwhile could not be durable before the commit after this one in any case (so TCP does it by
 /// the algorithm of Nagle, RFC 896). Who comes alone never waits.
 const GATHER_MAX: usize = 512;
+/// And at most until they take so much memory: what is gathered has no permit yet.
+const GATHER_BYTES_MAX: usize = 1 << 20;
 /// How long to wait before a second try, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -82,18 +84,18 @@ impl Pump {
             self.store(&intake.dead_letters, &intake.receipts).await;
         }
         if !intake.events.is_empty() {
-            let last = match self.under_way.back_mut().filter(|last| last.durable.is_none()) {
+            let full = match self.under_way.back_mut().filter(|last| last.durable.is_none()) {
                 Some(last) => {
                     last.events.extend(intake.events);
-                    last.events.len()
+                    is_full(&last.events)
                 }
                 None => {
-                    let count = intake.events.len();
+                    let full = is_full(&intake.events);
                     self.under_way.push_back(Batch { events: intake.events, receipts: intake.receipts, durable: None });
-                    count
+                    full
                 }
             };
-            if last >= GATHER_MAX || self.under_way.len() == 1 {
+            if full || self.under_way.len() == 1 {
                 self.submit_from(self.under_way.len() - 1).await;
             }
         }
@@ -169,6 +171,11 @@ impl Pump {
             }
         }
     }
+}
+
+/// Whether no more should be gathered to it.
+fn is_full(events: &[SourceEvent]) -> bool {
+    events.len() >= GATHER_MAX || events.iter().map(|event| event.event.size()).sum::<usize>() >= GATHER_BYTES_MAX
 }
 
 /// The answer of the first batch. Dropped before it came, it can be asked for again.

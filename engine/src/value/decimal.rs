@@ -173,6 +173,8 @@ impl Value {
         if parts.magnitude() > EXPONENT_MAX && !parts.is_zero() {
             return Some(Value::Float(if parts.negative { f64::NEG_INFINITY } else { f64::INFINITY }));
         }
+        // A zero has no size that could be too large.
+        parts.exponent = parts.exponent.min(EXPONENT_MAX);
         if parts.exponent < -2 * EXPONENT_MAX {
             parts = Parts { digits: "0".into(), exponent: -EXPONENT_MAX, ..parts };
         }

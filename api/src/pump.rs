@@ -32,9 +32,18 @@ type Durable = Pin<Box<dyn Future<Output = Result<(), Lost>> + Send>>;
 /// What a batch needs until it is durable.
 struct Batch {
     events: Vec<SourceEvent>,
+    /// What they take in memory.
+    bytes: usize,
     receipts: Receipts,
     /// Once it was submitted.
     durable: Option<Durable>,
+}
+
+impl Batch {
+    /// Whether no more should be gathered to it.
+    fn is_full(&self) -> bool {
+        self.events.len() >= GATHER_MAX || self.bytes >= GATHER_BYTES_MAX
+    }
 }
 
 /// Moves what one source hands over, until that ends or `stopped`.
@@ -84,14 +93,17 @@ impl Pump {
             self.store(&intake.dead_letters, &intake.receipts).await;
         }
         if !intake.events.is_empty() {
+            let bytes = intake.events.iter().map(|event| event.event.size()).sum::<usize>();
             let full = match self.under_way.back_mut().filter(|last| last.durable.is_none()) {
                 Some(last) => {
                     last.events.extend(intake.events);
-                    is_full(&last.events)
+                    last.bytes += bytes;
+                    last.is_full()
                 }
                 None => {
-                    let full = is_full(&intake.events);
-                    self.under_way.push_back(Batch { events: intake.events, receipts: intake.receipts, durable: None });
+                    let batch = Batch { events: intake.events, bytes, receipts: intake.receipts, durable: None };
+                    let full = batch.is_full();
+                    self.under_way.push_back(batch);
                     full
                 }
             };
@@ -171,11 +183,6 @@ impl Pump {
             }
         }
     }
-}
-
-/// Whether no more should be gathered to it.
-fn is_full(events: &[SourceEvent]) -> bool {
-    events.len() >= GATHER_MAX || events.iter().map(|event| event.event.size()).sum::<usize>() >= GATHER_BYTES_MAX
 }
 
 /// The answer of the first batch. Dropped before it came, it can be asked for again.

@@ -55,9 +55,12 @@ impl Scope<'_> {
     /// The result of an expression on `input`.
     pub fn evaluate(&self, expression: &Expression, input: &Value) -> Result<Value, WorkflowError> {
         let variables = |index: usize| self.variable(index);
-        let context =
-            Context { now: self.cx.now, limits: self.cx.limits, variables: &variables, spent: Some(self.cx.spent) };
+        let context = self.context(&variables);
         expression.evaluate(input, &context).map_err(|error| self.error(&error, expression.source()))
+    }
+
+    fn context<'c>(&'c self, variables: &'c dyn Fn(usize) -> Cow<'c, Value>) -> Context<'c> {
+        Context { now: self.cx.now, limits: self.cx.limits, variables, spent: Some(self.cx.spent) }
     }
 
     /// Whether an expression on `input` is true in the sense of jq.
@@ -71,8 +74,7 @@ impl Scope<'_> {
             return Ok(value.clone());
         }
         let variables = |index: usize| self.variable(index);
-        let context =
-            Context { now: self.cx.now, limits: self.cx.limits, variables: &variables, spent: Some(self.cx.spent) };
+        let context = self.context(&variables);
         template.evaluate(input, &context).map_err(|error| self.error(&error, ""))
     }
 

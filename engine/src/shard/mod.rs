@@ -243,8 +243,7 @@ impl Shard {
         if self.is_open() {
             let mut taken = 0;
             while taken < INPUTS_PER_STEP_MAX
-                && step.records.len() < RECORDS_BYTES_MAX
-                && step.spent.get() < EXPRESSION_STEPS_MAX
+                && step.has_room()
                 && let Some(input) = inputs.pop_front()
             {
                 taken += 1;
@@ -404,8 +403,7 @@ impl Shard {
     fn fire(&mut self, step: &mut Step) {
         let mut fired = 0;
         while fired < TIMERS_PER_STEP_MAX
-            && step.records.len() < RECORDS_BYTES_MAX
-            && step.spent.get() < EXPRESSION_STEPS_MAX
+            && step.has_room()
             && let Some(execution) = self.timers.pop_due(step.now)
         {
             fired += 1;

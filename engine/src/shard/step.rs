@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::codec::ShardRecord;
 use super::ready::{Ready, Released};
-use super::{EVENT_BYTES_MAX, EXPRESSION_STEPS_MAX};
+use super::{EVENT_BYTES_MAX, EXPRESSION_STEPS_MAX, RECORDS_BYTES_MAX};
 use crate::effect::ExecutionEffect;
 use crate::event::CloudEvent;
 use crate::execution::Scratch;
@@ -68,6 +68,11 @@ impl Step {
             scratch: Scratch::default(),
             spent: Cell::new(0),
         }
+    }
+
+    /// Whether it may take another input or fire another timer.
+    pub fn has_room(&self) -> bool {
+        self.records.len() < RECORDS_BYTES_MAX && self.spent.get() < EXPRESSION_STEPS_MAX
     }
 
     /// Whether who else hears of an event should do so with a later step.

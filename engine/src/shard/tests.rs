@@ -197,18 +197,18 @@ impl Node {
         self.mail[usize::from(shard.0)].push_back(ShardInput::Event { event: Arc::new(event.clone()), origin });
     }
 
-    fn execute(&mut self, shard: usize, definition: u32, input: Value, key: Option<&str>) -> ExecutionId {
+    /// Lets a client ask for an execution, without taking a step.
+    fn ask(&mut self, shard: usize, definition: u32, input: Value, key: Option<&str>, reply: ReplyToken) {
         let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
-        let reply = ReplyToken(u64::try_from(self.replies.len()).expect("few"));
         let (definition, idempotency_key) = (DefinitionId(definition), key.map(Into::into));
-        self.mail[shard].push_back(ShardInput::Execute {
-            definition,
-            input,
-            trigger,
-            idempotency_key,
-            reply,
-            ended: None,
-        });
+        let ended = None;
+        let input = ShardInput::Execute { definition, input, trigger, idempotency_key, reply, ended };
+        self.mail[shard].push_back(input);
+    }
+
+    fn execute(&mut self, shard: usize, definition: u32, input: Value, key: Option<&str>) -> ExecutionId {
+        let reply = ReplyToken(u64::try_from(self.replies.len()).expect("few"));
+        self.ask(shard, definition, input, key, reply);
         self.settle();
         match self.replies.iter().rev().find(|(token, _)| *token == reply) {
             Some((_, Reply::Started { execution, .. })) => *execution,
@@ -500,17 +500,8 @@ fn a_workflow_that_starts_itself_does_not_keep_a_step() {
         "do:\n- sub: {run: {workflow: {namespace: test, name: again, version: latest}, await: false}}\n",
     );
     let mut node = Node::new(catalog(&[&text], Vec::new()));
-    let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
-    let (definition, input, reply) = (DefinitionId(0), Value::Null, ReplyToken(0));
     node.settle();
-    node.mail[0].push_back(ShardInput::Execute {
-        definition,
-        input,
-        trigger,
-        idempotency_key: None,
-        reply,
-        ended: None,
-    });
+    node.ask(0, 0, Value::Null, None, ReplyToken(0));
     for _ in 0..5 {
         node.step(0);
     }

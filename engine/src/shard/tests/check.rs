@@ -102,16 +102,7 @@ fn a_child_that_is_gone_faults_its_parent() {
 #[test]
 fn the_start_of_a_child_is_ordered_again() {
     let (mut node, _) = waiting(0);
-    let trigger = Trigger { kind: TriggerKind::Api, event_id: None, source: None };
-    let (definition, input, reply) = (DefinitionId(3), json("{}"), ReplyToken(99));
-    node.mail[1].push_back(ShardInput::Execute {
-        definition,
-        input,
-        trigger,
-        idempotency_key: None,
-        reply,
-        ended: None,
-    });
+    node.ask(1, 3, json("{}"), None, ReplyToken(99));
     node.step(1);
     // The order is on its way: nothing is missing.
     node.mail[1].push_front(ShardInput::Check { executions: 10 });

@@ -140,7 +140,8 @@ impl SegmentIndex {
     }
 
     /// Takes the next block: those that go on become live, those that end leave the live ones.
-    pub fn add(&mut self, live: &mut Live, offset: u64, bytes: u32, time: Timestamp, notes: BlockNotes) {
+    pub fn add(&mut self, live: &mut Live, offset: u64, bytes: u32, time: Timestamp, mut notes: BlockNotes) {
+        notes.short.settle();
         let number = self.next();
         self.last_batches.extend(notes.shards.iter().map(|&shard| (shard, number)));
         for (id, note) in notes.long {

@@ -34,33 +34,43 @@ pub(super) struct Count {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Group {
     pub ids: Option<(ExecutionId, ExecutionId)>,
-    /// Sorted by definition and phase, for there may be thousands; only one read from a stored index may be in another order.
+    /// Once it is [settled](Group::settle) each definition and phase once, ascending; only one read from a stored index may be
+    /// in another order.
     pub counts: Vec<Count>,
 }
 
 impl Group {
+    /// Takes one more; [`Group::settle`] follows the last.
     pub fn add(&mut self, id: ExecutionId, definition: DefinitionId, phase: Phase) {
         self.widen(id, id);
-        self.count(Count { definition, phase, count: 1 });
+        match self.counts.last_mut() {
+            Some(last) if (last.definition, last.phase) == (definition, phase) => last.count += 1,
+            _ => self.counts.push(Count { definition, phase, count: 1 }),
+        }
     }
 
+    /// Takes another group; [`Group::settle`] follows the last.
     pub fn merge(&mut self, other: &Group) {
         if let Some((lowest, highest)) = other.ids {
             self.widen(lowest, highest);
         }
-        other.counts.iter().for_each(|&count| self.count(count));
+        self.counts.extend_from_slice(&other.counts);
+    }
+
+    /// Counts together what was added. There may be thousands of definitions: to look for each one's place at once would move
+    /// the others again and again.
+    pub fn settle(&mut self) {
+        self.counts.sort_by_key(|count| (count.definition, count.phase));
+        self.counts.dedup_by(|next, before| {
+            let same = (next.definition, next.phase) == (before.definition, before.phase);
+            before.count += if same { next.count } else { 0 };
+            same
+        });
+        self.counts.shrink_to_fit();
     }
 
     fn widen(&mut self, lowest: ExecutionId, highest: ExecutionId) {
         self.ids = Some(self.ids.map_or((lowest, highest), |(low, high)| (low.min(lowest), high.max(highest))));
-    }
-
-    fn count(&mut self, added: Count) {
-        let key = |count: &Count| (count.definition, count.phase);
-        match self.counts.binary_search_by_key(&key(&added), key) {
-            Ok(at) => self.counts[at].count += added.count,
-            Err(at) => self.counts.insert(at, added),
-        }
     }
 }
 
@@ -82,7 +92,7 @@ pub(super) struct BlockNotes {
     pub shards: Vec<ShardId>,
     /// All that begin here.
     pub runs: Vec<Run>,
-    /// Those that begin and end here.
+    /// Those that begin and end here; not settled.
     pub short: Group,
     /// All others.
     pub long: FxHashMap<ExecutionId, Note>,
@@ -171,12 +181,31 @@ mod tests {
         record(&mut records, 9, Phase::Completed, true);
         let mut notes = BlockNotes::default();
         notes.read(ShardId(2), &records).expect("records in order");
+        notes.short.settle();
         let run = |first, count| Run { shard: ShardId(2), first, count };
         assert_eq!(notes.runs, [run(4, 3), run(9, 1)]);
         assert_eq!(notes.short.counts.iter().map(|count| count.count).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(notes.short.ids.map(|ids| ids.0), Some(short));
         assert_eq!(notes.long.len(), 2);
         assert!(notes.long[&begun].begins && !notes.long[&ended].begins && !notes.long.contains_key(&ended_here));
+    }
+
+    #[test]
+    fn a_group_counts_each_definition_and_phase_once() {
+        let id = |number| ExecutionId::new(Timestamp::from_millis(5), ShardId(2), number);
+        let mut group = Group::default();
+        for number in 0..10 {
+            group.add(id(number), DefinitionId(number as u32 % 3), Phase::Completed);
+        }
+        group.settle();
+        let counts = |group: &Group| group.counts.iter().map(|own| (own.definition.0, own.count)).collect::<Vec<_>>();
+        assert_eq!(counts(&group), [(0, 4), (1, 3), (2, 3)]);
+        let mut all = group.clone();
+        all.add(id(12), DefinitionId(1), Phase::Faulted);
+        all.merge(&group);
+        all.settle();
+        assert_eq!(counts(&all), [(0, 8), (1, 1), (1, 6), (2, 6)]);
+        assert_eq!(all.ids, Some((id(0), id(12))));
     }
 
     #[test]

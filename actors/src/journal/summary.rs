@@ -57,6 +57,8 @@ impl Summary {
             outlived.add(id, entry.definition, entry.phase);
             filter.insert(id);
         }
+        short.settle();
+        outlived.settle();
         Summary {
             number,
             first: index.first,

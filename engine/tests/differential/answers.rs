@@ -20,6 +20,9 @@ const OTHER_ERRORS: &[(&str, &str)] = &[
     ("target of repeat operator is invalid", "target of repeat operator is not specified"),
 ];
 
+/// What jq says of some look-behinds that are of one length.
+const BEHIND_ERRORS: &[&str] = &["invalid pattern in look-behind", "undefined error code"];
+
 /// What a program gives on an input: JSON texts, and the error after them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -180,6 +183,12 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
     {
         let text = "of several errors in a regular expression another is named";
         return always(&format!("{text}: {own:?} for {theirs:?}"));
+    }
+    if regex_failure(jq).is_some_and(|error| BEHIND_ERRORS.contains(&error))
+        && ["(?<=", "(?<!"].iter().any(|behind| program.contains(behind))
+        && ours.outputs.starts_with(&jq.outputs)
+    {
+        return always("a look-behind that jq refuses");
     }
     let searches = ["match(", "scan(", "split(", "splits(", "sub("].iter().any(|name| program.contains(name));
     if searches && !(program.is_ascii() && input.is_ascii()) && jq.error == ours.error {

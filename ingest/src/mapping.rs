@@ -11,7 +11,7 @@ use trinity_engine::expression::Reads;
 use trinity_engine::ids::uuid_text;
 use trinity_engine::time::Timestamp;
 use trinity_engine::value::{Map, Value, format_i64};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::binding;
 use crate::config::{ConfigError, Format, SourceConfig};
@@ -185,7 +185,11 @@ impl Decoder {
         let id = optional("id", &mapping.id)?.filter(|id| !id.is_empty());
         let source = match optional("source", &mapping.source)? {
             Some(source) if !source.is_empty() => source,
-            _ => [&self.origin, "/", &message.topic].concat().into(),
+            _ => {
+                let mut source = EcoString::with_capacity(self.origin.len() + 1 + message.topic.len());
+                [&self.origin, "/", &message.topic].into_iter().for_each(|part| source.push_str(part));
+                source
+            }
         };
         let identified = id.is_some();
         let mut event = CloudEvent::new(id.unwrap_or_else(|| self.own_id(message, time)), source, event_type);
@@ -213,13 +217,9 @@ impl Decoder {
             }
             return std::str::from_utf8(&text).unwrap_or_default().into();
         }
-        let mut hash = Xxh3::new();
-        hash.update(self.name.as_bytes());
-        hash.update(message.topic.as_bytes());
-        hash.update(message.payload.as_deref().unwrap_or_default());
-        hash.update(&time.micros().to_le_bytes());
-        hash.update(&message.mqtt.as_ref().map_or(0, |mqtt| mqtt.sequence).to_le_bytes());
-        uuid_text(hash.digest128()).into()
+        let sequence = message.mqtt.as_ref().map_or(0, |mqtt| mqtt.sequence);
+        let numbers = [time.micros(), sequence].map(u64::to_le_bytes);
+        uuid_text(digest(&self.name, message, numbers.as_flattened()))
     }
 }
 
@@ -230,13 +230,19 @@ const DIGITS_MAX: usize = 20;
 #[must_use]
 pub fn delivery_key(client: &str, message: &Message) -> u128 {
     let packet_id = message.mqtt.as_ref().map_or(0, |mqtt| mqtt.packet_id);
-    let mut bytes = Vec::with_capacity(client.len() + message.topic.len() + 20);
-    bytes.extend_from_slice(client.as_bytes());
-    bytes.push(0);
-    bytes.extend_from_slice(message.topic.as_bytes());
-    bytes.push(0);
-    bytes.extend_from_slice(&packet_id.to_le_bytes());
-    bytes.extend_from_slice(&xxh3_128(message.payload.as_deref().unwrap_or_default()).to_le_bytes());
+    digest(client, message, &packet_id.to_le_bytes())
+}
+
+/// A hash of a message, of who got it, and of what else tells it from others.
+fn digest(whose: &str, message: &Message, numbers: &[u8]) -> u128 {
+    let payload = xxh3_128(message.payload.as_deref().unwrap_or_default()).to_le_bytes();
+    let mut bytes = Vec::with_capacity(whose.len() + message.topic.len() + numbers.len() + payload.len() + 2);
+    for text in [whose, &message.topic] {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    }
+    bytes.extend_from_slice(numbers);
+    bytes.extend_from_slice(&payload);
     xxh3_128(&bytes)
 }
 

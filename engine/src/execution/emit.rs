@@ -49,7 +49,7 @@ impl Execution {
         seed.extend_from_slice(task.reference.as_bytes());
         let bits = xxhash_rust::xxh3::xxh3_128(&seed);
         let bits = bits & !(0xF << 76) & !(0b11 << 62) | 0x8 << 76 | 0b10 << 62;
-        EcoString::from(crate::ids::uuid_text(bits))
+        crate::ids::uuid_text(bits)
     }
 }
 

@@ -279,6 +279,9 @@ pub(super) fn split(run: &mut Run<'_>, text: &str, separator: &str) -> Result<Va
     };
     if separator.is_empty() {
         text.char_indices().try_for_each(|(at, c)| take(&text[at..at + c.len_utf8()]))?;
+    } else if let &[byte @ 0..0x80] = separator.as_bytes() {
+        // The usual case, for which a search needs no preparation.
+        text.split(char::from(byte)).try_for_each(take)?;
     } else {
         text.split(separator).try_for_each(take)?;
     }

@@ -11,7 +11,8 @@ use super::memory::{MemoryDisk, MemoryLock};
 const LOCK_NAME: &str = "lock";
 /// A file with this ending is not finished: it is removed when the journal is opened.
 const TEMPORARY: &str = ".tmp";
-const ZEROS_BYTES: usize = 1 << 20;
+/// So many zeros go to the disk at a time: a commit that comes meanwhile waits behind no more than these.
+const ZEROS_BYTES: usize = 2 << 20;
 
 /// Where a journal is kept.
 #[derive(Clone, Debug)]
@@ -226,6 +227,7 @@ fn create_zeros(path: &Path, bytes: u64) -> io::Result<File> {
     while left > 0 {
         let part = left.min(ZEROS_BYTES as u64);
         file.write_all(&zeros[..part as usize])?;
+        file.sync_data()?;
         left -= part;
     }
     file.sync_all()?;

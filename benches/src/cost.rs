@@ -23,7 +23,7 @@ const WINDOW: u64 = 50_000;
 /// Measurements of one point; its figures are their medians.
 const REPEATS: usize = 5;
 /// Below so many stored executions each measurement has a node of its own, for the one before would move the point.
-const OWN_NODE_BELOW: u64 = 1_000_000;
+pub const OWN_NODE_BELOW: u64 = 1_000_000;
 /// Executions of another workflow that lie below all others, to be looked for.
 const RARE: u64 = 100;
 /// How often each look-up is made.
@@ -200,7 +200,7 @@ impl Lookup {
     }
 }
 
-/// Looks executions up in a node that [`by_stored`] has filled. Each answer is checked.
+/// Looks executions up in a node that [`by_stored`] has filled with [`OWN_NODE_BELOW`] at least. Each answer is checked.
 ///
 /// # Errors
 /// The journal failed, or an answer is wrong.

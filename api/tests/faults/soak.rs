@@ -1,7 +1,8 @@
 //! A node under steady load for long: memory, latency and disk stay as they are.
 //!
 //! `make soak` takes 30 minutes, or `SOAK_MINUTES`, at `SOAK_RATE` executions a second, or 70 % of what it measures at first.
-//! Samples go to `SOAK_CSV`, a plot to `SOAK_PLOT`.
+//! Samples go to `SOAK_CSV`, a plot to `SOAK_PLOT`. The machine may be shared: each sample says how fast it was itself, so that its
+//! slow minutes are not taken for the node's.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ struct Sample {
     disk: f64,
     p50: f64,
     p99: f64,
+    /// Of the machine: multiplications in a millisecond of one thread.
+    speed: f64,
 }
 
 fn variable(name: &str) -> Option<f64> {
@@ -99,6 +102,17 @@ async fn send(
     }
 }
 
+/// How fast the machine is, whatever runs on it: a small sum, the best of some tries, for others may interrupt it.
+fn speed() -> f64 {
+    const TURNS: u64 = 200_000;
+    let turn = || {
+        let begun = Instant::now();
+        std::hint::black_box((0..TURNS).fold(1_u64, |sum, n| std::hint::black_box(sum.wrapping_mul(31).wrapping_add(n))));
+        TURNS as f64 / (begun.elapsed().as_secs_f64() * 1e3)
+    };
+    (0..5).map(|_| turn()).fold(0.0, f64::max)
+}
+
 /// What a node takes at most, in executions a second.
 async fn measure(asker: &Asker) -> f64 {
     let (sent, stop, times) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)), Arc::default());
@@ -123,8 +137,15 @@ async fn soak(long: Duration, rate: Option<f64>) {
     let rate = match rate {
         Some(rate) => rate,
         None => {
-            let most = measure(&asker).await;
-            println!("soak: {most:.0} executions a second at most, going on with 70 % of that");
+            // A shared machine has quick and slow moments: what it can in the slowest of three it can for half an hour.
+            let mut most = f64::INFINITY;
+            for _ in 0..3 {
+                let measured = measure(&asker).await;
+                println!("soak: {measured:.0} executions a second at most");
+                most = most.min(measured);
+                tokio::time::sleep(Duration::from_secs(20)).await;
+            }
+            println!("soak: going on with 70 % of {most:.0}");
             most * 0.7
         }
     };
@@ -148,6 +169,7 @@ async fn soak(long: Duration, rate: Option<f64>) {
             disk: used(&place.data) as f64 / 1_048_576.0,
             p50: part(0.5),
             p99: part(0.99),
+            speed: speed(),
         });
         before = now;
     }
@@ -178,10 +200,10 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
 }
 
 fn report(samples: &[Sample], rate: f64) {
-    let mut csv = String::from("seconds,executions_per_second,resident_mib,disk_mib,p50_ms,p99_ms\n");
+    let mut csv = String::from("seconds,executions_per_second,resident_mib,disk_mib,p50_ms,p99_ms,machine_speed\n");
     for s in samples {
         let _ =
-            writeln!(csv, "{:.1},{:.0},{:.1},{:.1},{:.2},{:.2}", s.seconds, s.rate, s.resident, s.disk, s.p50, s.p99);
+            writeln!(csv, "{:.1},{:.0},{:.1},{:.1},{:.2},{:.2},{:.0}", s.seconds, s.rate, s.resident, s.disk, s.p50, s.p99, s.speed);
     }
     if let Ok(file) = std::env::var("SOAK_CSV") {
         std::fs::write(file, csv).expect("written");
@@ -199,13 +221,16 @@ fn report(samples: &[Sample], rate: f64) {
     let reached = median(samples, |s| s.rate);
     println!(
         "soak: {:.0} s at {reached:.0} of {rate:.0} executions a second: memory {:+.1} % over the second half ({:.0} MiB), \
-         disk {:+.1} % ({:.0} MiB), p50 {early:.2} ms in the second quarter, {late:.2} ms in the last, p99 {:.1} ms (median)",
+         disk {:+.1} % ({:.0} MiB), p50 {early:.2} ms in the second quarter, {late:.2} ms in the last, p99 {:.1} ms (median); the machine \
+         was at {:.0} % of its best at the slowest",
         samples.last().map_or(0.0, |s| s.seconds),
         memory * 100.0,
         median(samples, |s| s.resident),
         disk * 100.0,
         median(samples, |s| s.disk),
-        median(samples, |s| s.p99)
+        median(samples, |s| s.p99),
+        samples.iter().map(|s| s.speed).fold(f64::INFINITY, f64::min) * 100.0
+            / samples.iter().map(|s| s.speed).fold(f64::MIN_POSITIVE, f64::max)
     );
     assert!(reached > rate * 0.9, "it does not keep up: {reached:.0} of {rate:.0} a second");
     assert!(memory < 0.15, "memory grows");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rumqttc::Outgoing;
+use rumqttc::{NetworkOptions, Outgoing};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -69,6 +69,10 @@ impl Broker {
         if let Some((name, password)) = &self.credentials {
             options.set_credentials(name, password);
         }
+        // Else TCP would keep small packets until the broker has answered for those before.
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
         let (client, mut events) = AsyncClient::new(options, QUEUE);
         let unreachable = |cause: String| format!("no MQTT broker answers at {}:{} ({cause})", self.host, self.port);
         let connected = async {

@@ -82,7 +82,7 @@ pub(super) fn open(
         Protocol::V5 => {
             let mut options = v5::MqttOptions::new(client_id, host, port);
             options.set_clean_start(true).set_keep_alive(KEEP_ALIVE).set_max_packet_size(Some(PACKET_MAX));
-            options.set_outgoing_inflight_upper_limit(WINDOW_V5);
+            options.set_outgoing_inflight_upper_limit(WINDOW_V5).set_network_options(at_once());
             if let Some(transport) = transport {
                 options.set_transport(transport);
             }
@@ -102,10 +102,19 @@ pub(super) fn open(
             if let Some((name, password)) = credentials {
                 options.set_credentials(name, password);
             }
-            let (client, events) = rumqttc::AsyncClient::new(options, usize::from(WINDOW_V311) + 1);
+            let (client, mut events) = rumqttc::AsyncClient::new(options, usize::from(WINDOW_V311) + 1);
+            events.network_options = at_once();
             (Publisher::V311(client), Connection::V311(Box::new(events)))
         }
     })
+}
+
+/// What is written leaves at once. Else TCP keeps a small packet until the one before is answered for, which takes 40 ms where
+/// the broker is busy.
+fn at_once() -> rumqttc::NetworkOptions {
+    let mut options = rumqttc::NetworkOptions::new();
+    options.set_tcp_nodelay(true);
+    options
 }
 
 impl Publisher {

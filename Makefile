@@ -56,7 +56,8 @@ bench-peers: packages ## other engines on the same work in the same run: Restate
 	@mkdir -p $(RESULTS)
 	benches/peers/run $(CARGO_TARGET_DIR)/release/trinity-peers $(SECONDS_EACH) $(RESULTS)/peers.json
 
-bench-latency: release ## latencies over MQTT, Kafka and HTTP, and the plot of latency against load
+bench-latency: packages ## latencies over MQTT, Kafka and HTTP, and the plot of latency against load
+	$(CARGO) build --release -p trinity-benches -p trinity-api
 	deploy/local/services stop mosquitto
 	MQTT_AUTOSAVE=1800 deploy/local/services start
 	eval "$$(deploy/local/services env)" && SECONDS_EACH=$(SECONDS_EACH) benches/latency; status=$$?; deploy/local/services stop; exit $$status

@@ -107,7 +107,9 @@ fn speed() -> f64 {
     const TURNS: u64 = 200_000;
     let turn = || {
         let begun = Instant::now();
-        std::hint::black_box((0..TURNS).fold(1_u64, |sum, n| std::hint::black_box(sum.wrapping_mul(31).wrapping_add(n))));
+        std::hint::black_box(
+            (0..TURNS).fold(1_u64, |sum, n| std::hint::black_box(sum.wrapping_mul(31).wrapping_add(n))),
+        );
         TURNS as f64 / (begun.elapsed().as_secs_f64() * 1e3)
     };
     (0..5).map(|_| turn()).fold(0.0, f64::max)
@@ -202,8 +204,11 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
 fn report(samples: &[Sample], rate: f64) {
     let mut csv = String::from("seconds,executions_per_second,resident_mib,disk_mib,p50_ms,p99_ms,machine_speed\n");
     for s in samples {
-        let _ =
-            writeln!(csv, "{:.1},{:.0},{:.1},{:.1},{:.2},{:.2},{:.0}", s.seconds, s.rate, s.resident, s.disk, s.p50, s.p99, s.speed);
+        let _ = writeln!(
+            csv,
+            "{:.1},{:.0},{:.1},{:.1},{:.2},{:.2},{:.0}",
+            s.seconds, s.rate, s.resident, s.disk, s.p50, s.p99, s.speed
+        );
     }
     if let Ok(file) = std::env::var("SOAK_CSV") {
         std::fs::write(file, csv).expect("written");

@@ -20,9 +20,6 @@ const OTHER_ERRORS: &[(&str, &str)] = &[
     ("target of repeat operator is invalid", "target of repeat operator is not specified"),
 ];
 
-/// What jq says of some look-behinds that are of one length.
-const BEHIND_ERRORS: &[&str] = &["invalid pattern in look-behind", "undefined error code"];
-
 /// What a program gives on an input: JSON texts, and the error after them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -184,10 +181,7 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
         let text = "of several errors in a regular expression another is named";
         return always(&format!("{text}: {own:?} for {theirs:?}"));
     }
-    if regex_failure(jq).is_some_and(|error| BEHIND_ERRORS.contains(&error))
-        && ["(?<=", "(?<!"].iter().any(|behind| program.contains(behind))
-        && ours.outputs.starts_with(&jq.outputs)
-    {
+    if is_refused_look_behind(program, jq) && ours.outputs.starts_with(&jq.outputs) {
         return always("a look-behind that jq refuses");
     }
     let searches = ["match(", "scan(", "split(", "splits(", "sub("].iter().any(|name| program.contains(name));
@@ -214,6 +208,19 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
 /// The error of a regular expression that does not compile.
 fn regex_failure(answer: &Answer) -> Option<&str> {
     answer.error.as_deref()?.strip_prefix("Regex failure: ")
+}
+
+/// Whether jq refuses a look-behind of one length: with an error of its own, or because it begins with an atomic group or has a
+/// negative one within.
+fn is_refused_look_behind(program: &str, jq: &Answer) -> bool {
+    let behinds = || ["(?<=", "(?<!"].into_iter().flat_map(|start| program.split(start).skip(1));
+    match regex_failure(jq) {
+        Some("undefined error code") => behinds().next().is_some(),
+        Some("invalid pattern in look-behind") => {
+            behinds().any(|inside| inside.starts_with("(?>") || inside.contains("(?<!"))
+        }
+        _ => false,
+    }
 }
 
 /// Whether `\K` stands in a program before the end of a group that is repeated.

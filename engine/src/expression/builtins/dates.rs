@@ -66,10 +66,16 @@ impl Parts {
         }
     }
 
-    /// With every part within its bounds, and the days that follow from the date.
+    /// With every part within its bounds, and the days that follow from the date; as it is where the C library fails.
     fn normal(&self) -> Parts {
-        let parts = Parts::from_seconds(self.seconds());
+        let parts = self.checked_seconds().map_or(*self, Parts::from_seconds);
         Parts { year: shown_year(parts.year), ..parts }
+    }
+
+    /// The seconds, where the year that they are in, counted from 1900, has 32 bits, as the C library demands.
+    pub fn checked_seconds(&self) -> Option<i64> {
+        let seconds = self.seconds();
+        i32::try_from(Parts::from_seconds(seconds).year - 1900).is_ok().then_some(seconds)
     }
 
     fn value(&self, fraction: f64) -> Value {
@@ -131,11 +137,11 @@ pub fn localtime(_: &mut Run<'_>, input: Value, _: Arguments<'_>) -> Done {
 pub fn mktime(_: &mut Run<'_>, input: Value, _: Arguments<'_>) -> Done {
     let Value::Array(list) = &input else { return Err(Stop::error("mktime requires array inputs")) };
     let parts = Parts::read(list).ok_or_else(|| Stop::error("mktime requires parsed datetime inputs"))?;
-    match parts.seconds() {
+    match parts.checked_seconds() {
         // What the C library returns for an error.
-        -1 => Err(Stop::error("invalid gmtime representation")),
-        -2 => Err(Stop::error("mktime not supported on this platform")),
-        seconds => Ok(Value::number(seconds as f64)),
+        None | Some(-1) => Err(Stop::error("invalid gmtime representation")),
+        Some(-2) => Err(Stop::error("mktime not supported on this platform")),
+        Some(seconds) => Ok(Value::number(seconds as f64)),
     }
 }
 

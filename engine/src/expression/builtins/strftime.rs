@@ -119,14 +119,18 @@ fn composed(out: &mut String, asked: Asked, date: &Parts, format: &str, zone: &s
 
 /// Writes one conversion; whether there is such a one.
 fn convert(date: &Parts, conversion: char, asked: Asked, zone: &str, out: &mut String) -> bool {
-    let day = DAYS[date.weekday.rem_euclid(7) as usize];
-    let month = MONTHS[date.month.rem_euclid(12) as usize];
+    let [day, month] = [(&DAYS[..], date.weekday), (&MONTHS[..], date.month)]
+        .map(|(names, place)| usize::try_from(place).ok().and_then(|place| names.get(place)).copied().unwrap_or("?"));
     let upper = asked.upper || asked.swap;
-    let hour12 = (date.hour + 11) % 12 + 1;
+    let hour12 = match date.hour {
+        0 => 12,
+        13.. => date.hour - 12,
+        hour => hour,
+    };
     match conversion {
-        'a' => text(out, asked, &day[..3], upper),
+        'a' => text(out, asked, day.get(..3).unwrap_or(day), upper),
         'A' => text(out, asked, day, upper),
-        'b' | 'h' => text(out, asked, &month[..3], upper),
+        'b' | 'h' => text(out, asked, month.get(..3).unwrap_or(month), upper),
         'B' => text(out, asked, month, upper),
         'c' => composed(out, asked, date, "%a %b %e %H:%M:%S %Y", zone),
         'C' => number(out, asked, date.year.div_euclid(100), 1, '0'),
@@ -152,7 +156,11 @@ fn convert(date: &Parts, conversion: char, asked: Asked, zone: &str, out: &mut S
         'P' => text(out, asked, if date.hour < 12 { "am" } else { "pm" }, false),
         'r' => composed(out, asked, date, "%I:%M:%S %p", zone),
         'R' => composed(out, asked, date, "%H:%M", zone),
-        's' => number(out, asked, date.seconds(), 1, '0'),
+        // The C library keeps years from 1900 on in 32 bits.
+        's' => {
+            let year = i64::from((date.year - 1900) as i32) + 1900;
+            number(out, asked, Parts { year, ..*date }.checked_seconds().unwrap_or(-1), 1, '0');
+        }
         'S' => number(out, asked, date.second, 2, '0'),
         't' => text(out, asked, "\t", false),
         'T' | 'X' => composed(out, asked, date, "%H:%M:%S", zone),
@@ -161,7 +169,7 @@ fn convert(date: &Parts, conversion: char, asked: Asked, zone: &str, out: &mut S
         'V' => number(out, asked, week_of_iso(date).1, 2, '0'),
         'w' => number(out, asked, date.weekday, 1, '0'),
         'W' => number(out, asked, (date.yearday + 7 - (date.weekday + 6) % 7) / 7, 2, '0'),
-        // Counted from 1900 in 32 bits.
+        // From the same 32 bits.
         'y' => number(out, asked, i64::from(((date.year - 1900) as i32).rem_euclid(100)), 2, '0'),
         'Y' => number(out, asked, date.year, 1, '0'),
         'z' => {

@@ -1,7 +1,8 @@
 //! The committer: joins what the shards have decided into one block, makes it durable, and gives each shard its receipt.
 //!
 //! It has a thread of its own, for an append blocks. While a block is on its way to the disk the shards decide what will be
-//! in the next one; so a block holds little when there is little to do, and much when there is much.
+//! in the next one; so a block holds little when there is little to do, and much when there is much. It waits a little for
+//! steps that are on their way, see [`crate::expected`].
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use trinity_engine::shard::CommitReceipt;
 
 use crate::clock::SystemClock;
+use crate::expected::Expected;
 use crate::journal::{Journal, JournalError, ShardBatch};
 use crate::pipeline::{Block, Step};
 use crate::shard_actor::ShardMessage;
@@ -21,6 +23,8 @@ use crate::status::NodeStatus;
 
 /// The first pause after a failed append, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// How long a block waits at most for steps that are expected.
+const GATHER_WAIT: Duration = Duration::from_micros(500);
 /// How often old segments are looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -48,10 +52,12 @@ impl Committer {
         newest: u64,
         status: Arc<NodeStatus>,
         clock: SystemClock,
+        expected: Arc<Expected>,
     ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (orders, received) = channel();
         let (tell, newest) = watch::channel(newest);
-        let thread = Thread { journal, clock, status, newest: tell, retained: None, failed: FxHashSet::default() };
+        let failed = FxHashSet::default();
+        let thread = Thread { journal, clock, status, expected, newest: tell, retained: None, failed };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || thread.run(&received))?;
         Ok((Committer { orders, newest }, thread))
     }
@@ -93,6 +99,7 @@ struct Thread {
     journal: Journal,
     clock: SystemClock,
     status: Arc<NodeStatus>,
+    expected: Arc<Expected>,
     newest: watch::Sender<u64>,
     /// When old segments were last looked for: soon after a start, so that a node that is restarted often does it too.
     retained: Option<Instant>,
@@ -114,7 +121,7 @@ impl Thread {
             match order {
                 Order::Commit(step) if self.failed.contains(&step.1.get_id()) => {}
                 Order::Commit(first) => {
-                    let block = gather(*first, orders, &mut next);
+                    let block = gather(*first, orders, &self.expected, &mut next);
                     self.commit(block);
                 }
                 Order::Fence(done) => {
@@ -207,8 +214,14 @@ impl Thread {
     }
 }
 
-/// What is there already, as far as one block takes it.
-fn gather(first: Commit, orders: &Receiver<Order>, next: &mut Option<Order>) -> Block<ActorRef<ShardMessage>> {
+/// What is there already or expected soon, as far as one block takes it.
+fn gather(
+    first: Commit,
+    orders: &Receiver<Order>,
+    expected: &Expected,
+    next: &mut Option<Order>,
+) -> Block<ActorRef<ShardMessage>> {
+    let until = Instant::now() + GATHER_WAIT;
     let mut block = Block::default();
     block.add(first.0, first.1);
     while block.has_room() {
@@ -218,6 +231,7 @@ fn gather(first: Commit, orders: &Receiver<Order>, next: &mut Option<Order>) -> 
                 *next = Some(other);
                 break;
             }
+            Err(_) if expected.wait(until) => {}
             Err(_) => break,
         }
     }

@@ -12,6 +12,7 @@ mod calls;
 pub mod clock;
 mod committer;
 mod execution_actor;
+mod expected;
 pub mod handle;
 pub mod inbox;
 pub mod journal;

@@ -23,6 +23,7 @@ use crate::call::{Egress, HttpCaller};
 use crate::clock::SystemClock;
 use crate::committer::Committer;
 use crate::execution_actor::Callers;
+use crate::expected::Expected;
 use crate::handle::{ADMITTED_MAX, CLIENTS_ADMITTED_MAX, Handle, Inner};
 use crate::journal::{self, Journal, JournalError, Reader, Recovery, Storage};
 use crate::pipeline::SnapshotRule;
@@ -163,9 +164,10 @@ impl Node {
         let reader = journal.reader();
         // Time never goes back: it begins with what was stored last.
         let clock = SystemClock::new(shards.iter().map(Shard::time).fold(reader.time(), Ord::max));
-        let (committer, thread) = Committer::start(journal, newest, status.clone(), clock.clone())?;
+        let expected = Arc::new(Expected::new(count));
+        let (committer, thread) = Committer::start(journal, newest, status.clone(), clock.clone(), expected.clone())?;
         let http = HttpCaller::new(egress).map_err(StartError::Calls)?;
-        let directory = Directory::default();
+        let directory = Directory::new(expected);
         let around = Surroundings {
             clock,
             committer: committer.clone(),

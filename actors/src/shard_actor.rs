@@ -23,6 +23,7 @@ use crate::calls::Calls;
 use crate::clock::SystemClock;
 use crate::committer::Committer;
 use crate::execution_actor::{Call, Callers};
+use crate::expected::{Expected, Hold};
 use crate::node::{Outlets, Publication};
 use crate::pipeline::{Pipeline, SnapshotRule, Step};
 use crate::status::NodeStatus;
@@ -56,12 +57,20 @@ pub(crate) enum ShardMessage {
 }
 
 /// The addresses of all shards of the node; an entry changes when a shard is restarted.
-#[derive(Clone, Default)]
-pub(crate) struct Directory(Arc<RwLock<Vec<Option<ActorRef<ShardMessage>>>>>);
+#[derive(Clone)]
+pub(crate) struct Directory {
+    addresses: Arc<RwLock<Vec<Option<ActorRef<ShardMessage>>>>>,
+    expected: Arc<Expected>,
+}
 
 impl Directory {
+    /// An empty one; what is sent through it is announced to the committer.
+    pub fn new(expected: Arc<Expected>) -> Directory {
+        Directory { addresses: Arc::default(), expected }
+    }
+
     pub fn set(&self, id: ShardId, actor: Option<ActorRef<ShardMessage>>) {
-        let mut shards = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shards = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
         let at = usize::from(id.0);
         if shards.len() <= at {
             shards.resize(at + 1, None);
@@ -75,19 +84,33 @@ impl Directory {
         mut address: impl FnMut(ShardId) -> Result<Option<ActorRef<ShardMessage>>, E>,
         count: u16,
     ) -> Result<(), E> {
-        let mut shards = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shards = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
         *shards = (0..count).map(|id| address(ShardId(id))).collect::<Result<_, E>>()?;
         Ok(())
     }
 
     pub fn get(&self, id: ShardId) -> Option<ActorRef<ShardMessage>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(id.0)).cloned().flatten()
+        self.addresses.read().unwrap_or_else(PoisonError::into_inner).get(usize::from(id.0)).cloned().flatten()
     }
 
     /// Sends to a shard.
     pub fn send(&self, id: ShardId, message: ShardMessage) -> Result<(), Away> {
         let actor = self.get(id).ok_or(Away)?;
-        actor.send_message(message).map_err(|_| Away)
+        self.expected.announce(id);
+        actor.send_message(message).map_err(|_| {
+            self.expected.settle(id);
+            Away
+        })
+    }
+
+    /// More will be sent to several shards at once, as long as this is held.
+    pub fn hold(&self) -> Hold<'_> {
+        self.expected.hold()
+    }
+
+    /// A shard takes no step for now.
+    pub fn settle(&self, id: ShardId) {
+        self.expected.settle(id);
     }
 }
 
@@ -155,6 +178,8 @@ impl Actor for ShardActor {
         myself: ActorRef<ShardMessage>,
         (shard, around): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
+        // What was expected of a predecessor does not come.
+        around.directory.settle(shard.id());
         around.directory.set(shard.id(), Some(myself));
         // Those of a predecessor that failed ended with it.
         around.status.shard(shard.id()).calls.set(0);
@@ -227,6 +252,9 @@ impl Actor for ShardActor {
             ShardMessage::Drain(done) => state.draining = Some(done),
         }
         state.order_step(&myself)?;
+        if !state.step_ordered {
+            state.around.directory.settle(state.shard.id());
+        }
         state.set_timer(&myself);
         state.drain(&myself);
         state.tell();

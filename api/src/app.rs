@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -248,6 +249,12 @@ async fn join(task: JoinHandle<()>, what: &str) {
 }
 
 async fn serve(listener: TcpListener, router: axum::Router, stopping: CancellationToken) {
+    // A stream of events writes little at a time: it must not wait until the client has confirmed what came before.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection can't be told to send at once");
+        }
+    });
     let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the API has ended");

@@ -16,6 +16,8 @@ use super::shared::{Sealed, Shared};
 
 /// Frames that are read beside other work take no more than this together.
 const RECENT_BYTES_MAX: usize = 256 << 10;
+/// The same where every record in them is looked at.
+const FOLLOWED_BYTES_MAX: usize = 64 << 10;
 
 /// Reads a journal that somebody else appends to. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -47,8 +49,15 @@ pub struct StoredExecution {
 pub struct Place {
     /// The number of the block.
     pub block: u64,
-    /// The number of the record among the executions' records of the block, from 0.
+    /// The number of the record among the executions' records of the block, from 0; [`u32::MAX`] is behind all of them.
     pub index: u32,
+}
+
+impl Place {
+    /// The first block in which there may be something after it.
+    fn first_block(self) -> u64 {
+        self.block + u64::from(self.index == u32::MAX)
+    }
 }
 
 /// What is done with each record.
@@ -144,7 +153,7 @@ impl Reader {
     /// When stored bytes are damaged, or the disk fails.
     pub fn records_forward(&self, after: Option<Place>, each: &mut EachRecord<'_>) -> Result<(), JournalError> {
         let (first, next) = self.bounds();
-        for number in after.map_or(first, |after| after.block.max(first))..next {
+        for number in after.map_or(first, |after| after.first_block().max(first))..next {
             let flow = self.shared.with_block(number, |block| {
                 let records = records(block)?;
                 let mut places = records.into_iter().filter(|(place, ..)| after.is_none_or(|a| *place > a));
@@ -155,6 +164,21 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Whether what comes after a place was all written lately and is not much: then [`Reader::records_forward`] takes no
+    /// longer than changing to another thread.
+    #[must_use]
+    pub fn is_recent(&self, after: Place) -> bool {
+        let state = self.shared.read();
+        let Some(active) = &state.active else { return false };
+        let mut bytes = 0;
+        (after.first_block()..state.next()).all(|number| {
+            active.index.block(number).is_some_and(|entry| {
+                bytes += entry.bytes as usize;
+                bytes <= FOLLOWED_BYTES_MAX
+            })
+        })
     }
 
     /// How many executions are live, by phase.

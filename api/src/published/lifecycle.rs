@@ -1,5 +1,6 @@
 //! Lifecycle CloudEvents: a view of recorded history, with emitted events in between, in order of publication.
 
+use trinity_actors::journal::Place;
 use trinity_engine::execution::error_value;
 use trinity_engine::history::{Fact, HistoryEvent};
 use trinity_engine::ids::ExecutionId;
@@ -47,7 +48,7 @@ pub(super) fn events(
     execution: ExecutionId,
     history: &[HistoryEvent],
     definition: &Definition,
-    place: &str,
+    place: Place,
     filter: &Filter,
 ) -> Vec<(u32, Value)> {
     let mut view = View { execution, definition, place, filter, number: 0, events: Vec::new() };
@@ -60,7 +61,7 @@ pub(super) fn events(
 struct View<'a> {
     execution: ExecutionId,
     definition: &'a Definition,
-    place: &'a str,
+    place: Place,
     filter: &'a Filter,
     number: u32,
     events: Vec<(u32, Value)>,
@@ -71,36 +72,62 @@ impl View<'_> {
         let at = event.time;
         match (&event.fact, event.task.is_none()) {
             (Fact::Created { .. }, _) => {
-                self.workflow("started", at, "startedAt", |view| Some(("definition", view.identity())));
+                self.workflow("io.serverlessworkflow.workflow.started.v1", at, "startedAt", |view| {
+                    Some(("definition", view.identity()))
+                });
             }
             (Fact::Started { .. }, _) => {
-                self.task("created", event, "createdAt", None);
-                self.task("started", event, "startedAt", None);
+                self.task("io.serverlessworkflow.task.created.v1", event, "createdAt", |_| None);
+                self.task("io.serverlessworkflow.task.started.v1", event, "startedAt", |_| None);
             }
             (Fact::Completed { .. }, true) => {
-                let uri = format!("/api/v1/executions/{}", self.execution);
-                self.workflow("completed", at, "completedAt", |_| Some(("outputUri", Value::from(uri.as_str()))));
+                let uri = |view: &Self| Value::from(format!("/api/v1/executions/{}", view.execution));
+                self.workflow("io.serverlessworkflow.workflow.completed.v1", at, "completedAt", |view| {
+                    Some(("outputUri", uri(view)))
+                });
             }
             (Fact::Completed { .. }, false) => {
-                let uri = format!("/api/v1/executions/{}/history", self.execution);
-                self.task("completed", event, "completedAt", Some(("outputUri", Value::from(uri))));
+                let uri = |view: &Self| Value::from(format!("/api/v1/executions/{}/history", view.execution));
+                self.task("io.serverlessworkflow.task.completed.v1", event, "completedAt", |view| {
+                    Some(("outputUri", uri(view)))
+                });
             }
             (Fact::Faulted { error }, true) => {
-                self.workflow("faulted", at, "faultedAt", |_| Some(("error", error_value(error))));
+                self.workflow("io.serverlessworkflow.workflow.faulted.v1", at, "faultedAt", |_| {
+                    Some(("error", error_value(error)))
+                });
             }
             (Fact::Faulted { error }, false) => {
-                self.task("faulted", event, "faultedAt", Some(("error", error_value(error))));
+                self.task("io.serverlessworkflow.task.faulted.v1", event, "faultedAt", |_| {
+                    Some(("error", error_value(error)))
+                });
             }
-            (Fact::Retried { .. }, _) => self.task("retried", event, "retriedAt", None),
-            (Fact::Cancelled, true) => self.workflow("cancelled", at, "cancelledAt", |_| None),
-            (Fact::Cancelled, false) => self.task("cancelled", event, "cancelledAt", None),
-            (Fact::Suspended, true) => self.workflow("suspended", at, "suspendedAt", |_| None),
-            (Fact::Suspended, false) => self.task("suspended", event, "suspendedAt", None),
-            (Fact::Resumed, true) => self.workflow("resumed", at, "resumedAt", |_| None),
-            (Fact::Resumed, false) => self.task("resumed", event, "resumedAt", None),
-            (Fact::CorrelationStarted, _) => self.workflow("correlation-started", at, "startedAt", |_| None),
+            (Fact::Retried { .. }, _) => {
+                self.task("io.serverlessworkflow.task.retried.v1", event, "retriedAt", |_| None)
+            }
+            (Fact::Cancelled, true) => {
+                self.workflow("io.serverlessworkflow.workflow.cancelled.v1", at, "cancelledAt", |_| None)
+            }
+            (Fact::Cancelled, false) => {
+                self.task("io.serverlessworkflow.task.cancelled.v1", event, "cancelledAt", |_| None)
+            }
+            (Fact::Suspended, true) => {
+                self.workflow("io.serverlessworkflow.workflow.suspended.v1", at, "suspendedAt", |_| None)
+            }
+            (Fact::Suspended, false) => {
+                self.task("io.serverlessworkflow.task.suspended.v1", event, "suspendedAt", |_| None)
+            }
+            (Fact::Resumed, true) => {
+                self.workflow("io.serverlessworkflow.workflow.resumed.v1", at, "resumedAt", |_| None)
+            }
+            (Fact::Resumed, false) => self.task("io.serverlessworkflow.task.resumed.v1", event, "resumedAt", |_| None),
+            (Fact::CorrelationStarted, _) => {
+                self.workflow("io.serverlessworkflow.workflow.correlation-started.v1", at, "startedAt", |_| None)
+            }
             (Fact::CorrelationCompleted { keys }, _) => {
-                self.workflow("correlation-completed", at, "completedAt", |_| Some(("correlationKeys", keys.clone())));
+                self.workflow("io.serverlessworkflow.workflow.correlation-completed.v1", at, "completedAt", |_| {
+                    Some(("correlationKeys", keys.clone()))
+                });
             }
             (Fact::Emitted { event }, _) => {
                 let number = self.next();
@@ -122,7 +149,7 @@ impl View<'_> {
 
     fn workflow(
         &mut self,
-        name: &str,
+        event_type: &str,
         at: Timestamp,
         time_key: &str,
         more: impl FnOnce(&Self) -> Option<(&'static str, Value)>,
@@ -133,24 +160,29 @@ impl View<'_> {
             add(&mut data, more(view));
             data
         };
-        self.publish(&format!("workflow.{name}"), at, time_key, more);
+        self.publish(event_type, at, time_key, more);
     }
 
-    fn task(&mut self, name: &str, event: &HistoryEvent, time_key: &str, more: Option<(&'static str, Value)>) {
+    fn task(
+        &mut self,
+        event_type: &str,
+        event: &HistoryEvent,
+        time_key: &str,
+        more: impl FnOnce(&Self) -> Option<(&'static str, Value)>,
+    ) {
         let data = |view: &Self| {
             let mut data = Map::new();
             data.insert("workflow", Value::from(view.qualified_name()));
             data.insert("task", Value::from(task_pointer(event, Some(&view.definition.plan))));
-            add(&mut data, more);
+            add(&mut data, more(view));
             data
         };
-        self.publish(&format!("task.{name}"), event.time, time_key, data);
+        self.publish(event_type, event.time, time_key, data);
     }
 
-    fn publish(&mut self, name: &str, at: Timestamp, time_key: &str, data: impl FnOnce(&Self) -> Map) {
+    fn publish(&mut self, event_type: &str, at: Timestamp, time_key: &str, data: impl FnOnce(&Self) -> Map) {
         let number = self.next();
-        let event_type = format!("{PREFIX}{name}.v1");
-        if !self.filter.lifecycle || !self.filter.accepts(&event_type) {
+        if !self.filter.lifecycle || !self.filter.accepts(event_type) {
             return;
         }
         let mut data = data(self);
@@ -159,7 +191,7 @@ impl View<'_> {
         let source = format!("/{}/{}/{}", version.namespace, version.name, version.version);
         let event = object([
             ("specversion", Value::from("1.0")),
-            ("id", Value::from(format!("{}.{number}", self.place))),
+            ("id", Value::from(format!("{}.{}.{number}", self.place.block, self.place.index))),
             ("source", Value::from(source)),
             ("type", Value::from(event_type)),
             ("subject", Value::from(self.execution.to_string())),

@@ -17,6 +17,9 @@ pub(crate) use lifecycle::{Filter, is_lifecycle};
 /// Records that one scan looks at, so that a rare type costs many short scans and not one endless one.
 const SCAN_MAX: usize = 50_000;
 
+/// As the number of a record or event: behind all of them.
+const ALL: u32 = u32::MAX;
+
 /// The place of an event: a record of the journal, and the number of the event in it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Position {
@@ -27,6 +30,11 @@ pub(crate) struct Position {
 impl Position {
     /// Before everything: blocks count from 1.
     pub const BEGIN: Position = Position { place: Place { block: 0, index: 0 }, number: 0 };
+
+    /// The place of its record.
+    pub const fn place(self) -> Place {
+        self.place
+    }
 }
 
 impl std::fmt::Display for Position {
@@ -58,7 +66,7 @@ pub(crate) struct Found {
     pub events: Vec<(Position, Value)>,
     /// Where the page after begins; `None` when there is nothing more.
     pub next: Option<Position>,
-    /// The end of the last record that was looked at.
+    /// The end of what was looked at.
     pub seen: Option<Position>,
 }
 
@@ -74,9 +82,8 @@ impl Scan<'_> {
     /// The events of one record.
     fn of_record(&self, place: Place, header: &ExecutionHeader, history: &[u8]) -> Vec<(Position, Value)> {
         let Some(definition) = self.library.definition(header.definition) else { return Vec::new() };
-        let Ok(history) = wire::history::decode(history) else { return Vec::new() };
-        let name = format!("{}.{}", place.block, place.index);
-        let events = lifecycle::events(header.id, &history, definition, &name, self.filter);
+        let Ok(history) = wire::history::outline(history) else { return Vec::new() };
+        let events = lifecycle::events(header.id, &history, definition, place, self.filter);
         events.into_iter().map(|(number, event)| (Position { place, number }, event)).collect()
     }
 
@@ -110,10 +117,13 @@ impl Scan<'_> {
     pub fn forward(&self, after: Option<Position>) -> Result<Found, JournalError> {
         let (mut found, mut scanned) = (Found::default(), 0);
         // Of the record of the position itself there may be later events; its place is found again one before it.
-        let from = after.and_then(|position| before_place(position.place));
+        let from = after.and_then(|position| match position.number {
+            ALL => Some(position.place),
+            _ => before_place(position.place),
+        });
         self.reader.records_forward(from, &mut |place, header, history| {
             scanned += 1;
-            found.seen = Some(Position { place, number: u32::MAX });
+            found.seen = Some(Position { place, number: ALL });
             for (position, event) in self.of_record(place, &header, history) {
                 if after.is_some_and(|after| position <= after) {
                     continue;
@@ -130,6 +140,12 @@ impl Scan<'_> {
             }
             ControlFlow::Continue(())
         })?;
+        if found.next.is_none()
+            && let Some(Position { place, .. }) = &mut found.seen
+        {
+            // All of the last block: who goes on need not read it again.
+            place.index = ALL;
+        }
         Ok(found)
     }
 }
@@ -138,7 +154,7 @@ impl Scan<'_> {
 fn before_place(place: Place) -> Option<Place> {
     match place.index.checked_sub(1) {
         Some(index) => Some(Place { index, ..place }),
-        None => place.block.checked_sub(1).map(|block| Place { block, index: u32::MAX }),
+        None => place.block.checked_sub(1).map(|block| Place { block, index: ALL }),
     }
 }
 
@@ -146,7 +162,7 @@ fn before_place(place: Place) -> Option<Place> {
 pub(crate) fn newest(reader: &Reader) -> Result<Option<Position>, JournalError> {
     let mut last = None;
     reader.records_back(None, &mut |place, _, _| {
-        last = Some(Position { place, number: u32::MAX });
+        last = Some(Position { place, number: ALL });
         ControlFlow::Break(())
     })?;
     Ok(last)

@@ -1,15 +1,16 @@
 //! Events: in from clients, and out what workflows and the engine published.
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use futures::stream;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use tokio::sync::watch;
 use trinity_engine::input::{Origin, SourceEvent};
 use trinity_engine::value::Value;
@@ -85,7 +86,7 @@ pub(super) async fn list(
     Ok(Answer::list(items, found.next.map(|position| cursor(list, position))).into_response())
 }
 
-/// Beside the threads that serve.
+/// At once when it is a matter of what was just committed, else beside the threads that serve.
 async fn scan(
     api: &Shared,
     filter: Filter,
@@ -94,20 +95,23 @@ async fn scan(
     forward: bool,
 ) -> Result<Found, Problem> {
     let (reader, library) = (api.node.reader().clone(), api.definitions.library());
-    let read = tokio::task::spawn_blocking(move || {
+    let at_once = forward && position.is_some_and(|position| reader.is_recent(position.place()));
+    let scan = move || {
         let scan = Scan { reader: &reader, library: &library, filter: &filter, limit };
         if forward { scan.forward(position) } else { scan.back(position) }
-    });
-    Ok(read.await.map_err(|error| Problem::internal(&error))??)
+    };
+    if at_once {
+        return Ok(scan()?);
+    }
+    Ok(tokio::task::spawn_blocking(scan).await.map_err(|error| Problem::internal(&error))??)
 }
 
 /// A client that follows.
 struct Follower {
     api: Shared,
     filter: Filter,
-    /// The last that it got, or that was not for it.
+    /// The end of what it got, or of what was not for it.
     position: Option<Position>,
-    ready: std::vec::IntoIter<(Position, Value)>,
     commits: watch::Receiver<u64>,
 }
 
@@ -120,13 +124,13 @@ async fn stream_events(api: &Shared, query: &Query, headers: &HeaderMap, filter:
         Some(text) => Some(text.parse().map_err(|_| wrong_cursor())?),
         None => newest(api).await?,
     };
-    let follower = Follower { api: api.clone(), filter, position, ready: Vec::new().into_iter(), commits };
-    let events = stream::unfold(follower, |mut follower| async move {
-        let (position, event) = follower.next().await?;
-        let event = Event::default().id(position.to_string()).data(event.to_json());
-        Some((Ok::<_, Infallible>(event), follower))
+    let follower = Follower { api: api.clone(), filter, position, commits };
+    let pieces = stream::unfold(follower, |mut follower| async move {
+        let piece = follower.next().await?;
+        Some((Ok::<_, Infallible>(piece), follower))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
 /// The end of what is published now.
@@ -137,27 +141,35 @@ async fn newest(api: &Shared) -> Result<Option<Position>, Problem> {
 }
 
 impl Follower {
-    /// The next event, however long it takes; `None` when the node stops.
-    async fn next(&mut self) -> Option<(Position, Value)> {
+    /// The next events as one piece of the stream, however long they take, or a sign of life; `None` when the node stops.
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some((position, event)) = self.ready.next() {
-                self.position = Some(position);
-                return Some((position, event));
-            }
             let found = scan(&self.api, self.filter.clone(), STREAM_BATCH, self.position, true).await.ok()?;
-            if found.events.is_empty() {
-                self.position = found.seen.or(self.position);
-                if found.next.is_some() {
-                    continue;
-                }
-                // What was committed between the scan and here is seen: the receiver was marked before it.
-                tokio::select! {
-                    changed = self.commits.changed() => changed.ok()?,
-                    () = self.api.stopping.cancelled() => return None,
-                }
+            self.position = found.next.or(found.seen).or(self.position);
+            if !found.events.is_empty() {
+                return Some(piece(&found.events));
+            }
+            if found.next.is_some() {
                 continue;
             }
-            self.ready = found.events.into_iter();
+            // What was committed between the scan and here is seen: the receiver was marked before it.
+            tokio::select! {
+                changed = self.commits.changed() => changed.ok()?,
+                () = self.api.stopping.cancelled() => return None,
+                () = tokio::time::sleep(KEEP_ALIVE) => return Some(Bytes::from_static(b":\n\n")),
+            }
         }
     }
+}
+
+/// Server-sent events: <https://html.spec.whatwg.org/multipage/server-sent-events.html>, section 9.2.6. JSON has no line ends.
+fn piece(events: &[(Position, Value)]) -> Bytes {
+    let mut text = Vec::new();
+    for (position, event) in events {
+        // Writing to memory can't fail.
+        let _ = write!(text, "id: {position}\ndata: ");
+        event.write_json(&mut text);
+        text.extend_from_slice(b"\n\n");
+    }
+    text.into()
 }

@@ -195,11 +195,21 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map(EcoString::from).map_err(|error| self.invalid("text", error))
     }
 
+    /// The JSON text of a value.
+    fn json(&mut self) -> Result<&'a [u8], CodecError> {
+        let length = u32::from_le_bytes(self.array()?);
+        self.take(length as usize)
+    }
+
     /// A value.
     pub fn value(&mut self) -> Result<Value, CodecError> {
-        let length = u32::from_le_bytes(self.array()?);
-        let json = self.take(length as usize)?;
+        let json = self.json()?;
         Value::parse(json, &ParseLimits { depth_max: 10_000 }).map_err(|error| self.invalid("value", error))
+    }
+
+    /// Goes past a value.
+    pub fn skip_value(&mut self) -> Result<(), CodecError> {
+        self.json().map(|_| ())
     }
 
     /// Something that may be absent.

@@ -52,6 +52,23 @@ impl Batch {
     }
 }
 
+/// When a batch that is not full may be submitted.
+struct Pace {
+    next: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Pace {
+        Pace { next: now }
+    }
+
+    /// A batch goes. Full ones follow each other at once: however many they were, the next small one waits no longer than any.
+    fn submitted(&mut self, now: Instant) {
+        let earliest = now.checked_sub(AT_ONCE * PACE).unwrap_or(now);
+        self.next = self.next.max(earliest).min(now) + PACE;
+    }
+}
+
 /// Moves what one source hands over, until that ends or `stopped`.
 pub(crate) struct Pump {
     name: Arc<str>,
@@ -61,14 +78,21 @@ pub(crate) struct Pump {
     lane: Lane,
     /// In the order in which they came; the last one may not be submitted yet.
     under_way: VecDeque<Batch>,
-    /// When the next small batch may be submitted.
-    next_at: Instant,
+    pace: Pace,
 }
 
 impl Pump {
     pub fn new(name: &str, node: Handle, metadata: Arc<Metadata>, stopped: CancellationToken) -> Pump {
         let lane = node.lane();
-        Pump { name: name.into(), node, metadata, stopped, lane, under_way: VecDeque::new(), next_at: Instant::now() }
+        Pump {
+            name: name.into(),
+            node,
+            metadata,
+            stopped,
+            lane,
+            under_way: VecDeque::new(),
+            pace: Pace::new(Instant::now()),
+        }
     }
 
     /// Ends when the source has ended and all it handed over is durable, or when `stopped`: what is not acknowledged then,
@@ -88,7 +112,7 @@ impl Pump {
                 // What is durable first: it frees the source.
                 biased;
                 durable = first_durable(&mut self.under_way) => self.settle(durable).await,
-                () = tokio::time::sleep_until(self.next_at), if self.waits_alone() => self.submit_from(0).await,
+                () = tokio::time::sleep_until(self.pace.next), if self.waits_alone() => self.submit_from(0).await,
                 intake = intakes.recv(), if open && self.under_way.len() < UNDER_WAY_MAX => match intake {
                     Some(intake) => self.take(intake).await,
                     None => open = false,
@@ -128,7 +152,7 @@ impl Pump {
     }
 
     fn may_submit_alone(&self) -> bool {
-        self.waits_alone() && self.next_at <= Instant::now()
+        self.waits_alone() && self.pace.next <= Instant::now()
     }
 
     /// Stores dead letters, however long that takes: before it there is no receipt.
@@ -145,8 +169,7 @@ impl Pump {
 
     /// Submits all batches from that one on, in order.
     async fn submit_from(&mut self, first: usize) {
-        let now = Instant::now();
-        self.next_at = self.next_at.max(now.checked_sub(AT_ONCE * PACE).unwrap_or(now)) + PACE;
+        self.pace.submitted(Instant::now());
         let mut at = first;
         let mut pause = PAUSE.0;
         while at < self.under_way.len() {
@@ -210,5 +233,30 @@ async fn first_durable(under_way: &mut VecDeque<Batch>) -> Result<(), Lost> {
     match under_way.front_mut().and_then(|batch| batch.durable.as_mut()) {
         Some(durable) => durable.await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_go_at_once_then_one_each_millisecond_and_no_number_of_full_batches_delays_the_next() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        now += Duration::from_secs(1);
+        for _ in 0..AT_ONCE {
+            pace.submitted(now);
+        }
+        assert!(pace.next <= now);
+        for _ in 0..10 {
+            pace.submitted(now);
+            assert_eq!(pace.next, now + PACE);
+            now = pace.next;
+        }
+        for _ in 0..100 {
+            pace.submitted(now);
+        }
+        assert_eq!(pace.next, now + PACE);
     }
 }

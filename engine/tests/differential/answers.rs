@@ -14,10 +14,11 @@ const OUTPUTS_MAX: usize = 100;
 /// What jq's process ends with when a program does not compile.
 const EXIT_COMPILE: i32 = 3;
 
-/// Errors of one regular expression that has both: ours names the first, jq the second.
+/// Errors of one regular expression: ours names the first, jq the second. It has both, or jq has no name for it.
 const OTHER_ERRORS: &[(&str, &str)] = &[
     ("undefined name <", "invalid backref number/name"),
     ("target of repeat operator is invalid", "target of repeat operator is not specified"),
+    ("invalid pattern in look-behind", "undefined error code"),
 ];
 
 /// What a program gives on an input: JSON texts, and the error after them.
@@ -181,10 +182,8 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
         let text = "of several errors in a regular expression another is named";
         return always(&format!("{text}: {own:?} for {theirs:?}"));
     }
-    if is_refused_look_behind(program, jq) && ours.outputs.starts_with(&jq.outputs) {
-        return always("a look-behind that jq refuses");
-    }
-    let searches = ["match(", "scan(", "split(", "splits(", "sub("].iter().any(|name| program.contains(name));
+    let searches =
+        ["match(", "capture(", "scan(", "split(", "splits(", "sub("].iter().any(|name| program.contains(name));
     if searches && !(program.is_ascii() && input.is_ascii()) && jq.error == ours.error {
         let plain = |text: &str| text.chars().map(|c| if c.is_ascii() { c } else { 'q' }).collect();
         let reason = "an empty match beside a character of several bytes is reported once".to_owned();
@@ -208,19 +207,6 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
 /// The error of a regular expression that does not compile.
 fn regex_failure(answer: &Answer) -> Option<&str> {
     answer.error.as_deref()?.strip_prefix("Regex failure: ")
-}
-
-/// Whether jq refuses a look-behind of one length: with an error of its own, or because it begins with an atomic group or has a
-/// negative one within.
-fn is_refused_look_behind(program: &str, jq: &Answer) -> bool {
-    let behinds = || ["(?<=", "(?<!"].into_iter().flat_map(|start| program.split(start).skip(1));
-    match regex_failure(jq) {
-        Some("undefined error code") => behinds().next().is_some(),
-        Some("invalid pattern in look-behind") => {
-            behinds().any(|inside| inside.starts_with("(?>") || inside.contains("(?<!"))
-        }
-        _ => false,
-    }
 }
 
 /// Whether `\K` stands in a program before the end of a group that is repeated.

@@ -187,13 +187,16 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
     if searches && !(program.is_ascii() && input.is_ascii()) && jq.error == ours.error {
         let plain = |text: &str| text.chars().map(|c| if c.is_ascii() { c } else { 'q' }).collect();
         let reason = "an empty match beside a character of several bytes is reported once".to_owned();
-        // The flag may be a second cause.
-        let without = (plain(&program.replace("\"l\"", "null")), plain(input));
-        return Some(Listed { reason, without: Some(without) });
+        // There may be a second cause.
+        return Some(Listed { reason, without: Some((plain(&without_defects(program)), plain(input))) });
     }
     if searches && program.contains("\"l\"") && jq.error == ours.error {
         let reason = "the flag `l` does not ask for the longest match".to_owned();
-        return Some(Listed { reason, without: Some((program.replace("\"l\"", "null"), input.to_owned())) });
+        return Some(Listed { reason, without: Some((without_defects(program), input.to_owned())) });
+    }
+    if repeats_line_ends(program) && jq.error == ours.error {
+        let reason = "line ends are repeated that do not begin with a carriage return".to_owned();
+        return Some(Listed { reason, without: Some((without_defects(program), input.to_owned())) });
     }
     if searches && keeps_in_repetition(program) && jq.error == ours.error {
         return always("a match that begins within a repetition");
@@ -207,6 +210,21 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
 /// The error of a regular expression that does not compile.
 fn regex_failure(answer: &Answer) -> Option<&str> {
     answer.error.as_deref()?.strip_prefix("Regex failure: ")
+}
+
+/// How `\R` is written in a program, and something like it.
+const LINE_END: &str = "\\\\R";
+const LINE_END_WRITTEN_OUT: &str = "(?:\\\\r\\\\n|[\\\\n-\\\\r])";
+
+/// Whether something that may begin with `\R` is repeated without a bound.
+fn repeats_line_ends(program: &str) -> bool {
+    let behind = program.split_once(LINE_END).map_or("", |(_, behind)| behind);
+    behind.contains(['*', '+']) || behind.contains(",}")
+}
+
+/// A program like this one without the flag and the line ends that jq has defects with.
+fn without_defects(program: &str) -> String {
+    program.replace("\"l\"", "null").replace(LINE_END, LINE_END_WRITTEN_OUT)
 }
 
 /// Whether `\K` stands in a program before the end of a group that is repeated.

@@ -247,6 +247,7 @@ fn hostile_programs_are_stopped() {
         "\"a\" * 1e12",
         "last(range(1e15))",
         ".[1e9] = 1",
+        r#"reduce range(2; 60) as $i (""; . + "(\\g<\($i)>\\g<\($i)>)") + "(a)(?<=\\g<1>)b" | . as $calls | "ab" | test($calls)"#,
     ] {
         let answer = run(program, "null");
         assert!(answer.starts_with("error: "), "{program}: {}", &answer[..answer.len().min(80)]);

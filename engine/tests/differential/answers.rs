@@ -14,10 +14,11 @@ const OUTPUTS_MAX: usize = 100;
 /// What jq's process ends with when a program does not compile.
 const EXIT_COMPILE: i32 = 3;
 
-/// Errors of one regular expression that has both: ours names the first, jq the second.
+/// Errors of one regular expression: ours names the first, jq the second. It has both, or jq has no name for it.
 const OTHER_ERRORS: &[(&str, &str)] = &[
     ("undefined name <", "invalid backref number/name"),
     ("target of repeat operator is invalid", "target of repeat operator is not specified"),
+    ("invalid pattern in look-behind", "undefined error code"),
 ];
 
 /// What a program gives on an input: JSON texts, and the error after them.
@@ -181,20 +182,21 @@ fn listed(program: &str, input: &str, jq: &Answer, ours: &Answer) -> Option<List
         let text = "of several errors in a regular expression another is named";
         return always(&format!("{text}: {own:?} for {theirs:?}"));
     }
-    if is_refused_look_behind(program, jq) && ours.outputs.starts_with(&jq.outputs) {
-        return always("a look-behind that jq refuses");
-    }
-    let searches = ["match(", "scan(", "split(", "splits(", "sub("].iter().any(|name| program.contains(name));
+    let searches =
+        ["match(", "capture(", "scan(", "split(", "splits(", "sub("].iter().any(|name| program.contains(name));
     if searches && !(program.is_ascii() && input.is_ascii()) && jq.error == ours.error {
         let plain = |text: &str| text.chars().map(|c| if c.is_ascii() { c } else { 'q' }).collect();
         let reason = "an empty match beside a character of several bytes is reported once".to_owned();
-        // The flag may be a second cause.
-        let without = (plain(&program.replace("\"l\"", "null")), plain(input));
-        return Some(Listed { reason, without: Some(without) });
+        // There may be a second cause.
+        return Some(Listed { reason, without: Some((plain(&without_defects(program)), plain(input))) });
     }
     if searches && program.contains("\"l\"") && jq.error == ours.error {
         let reason = "the flag `l` does not ask for the longest match".to_owned();
-        return Some(Listed { reason, without: Some((program.replace("\"l\"", "null"), input.to_owned())) });
+        return Some(Listed { reason, without: Some((without_defects(program), input.to_owned())) });
+    }
+    if repeats_line_ends(program) && jq.error == ours.error {
+        let reason = "line ends are repeated that do not begin with a carriage return".to_owned();
+        return Some(Listed { reason, without: Some((without_defects(program), input.to_owned())) });
     }
     if searches && keeps_in_repetition(program) && jq.error == ours.error {
         return always("a match that begins within a repetition");
@@ -210,17 +212,19 @@ fn regex_failure(answer: &Answer) -> Option<&str> {
     answer.error.as_deref()?.strip_prefix("Regex failure: ")
 }
 
-/// Whether jq refuses a look-behind of one length: with an error of its own, or because it begins with an atomic group or has a
-/// negative one within.
-fn is_refused_look_behind(program: &str, jq: &Answer) -> bool {
-    let behinds = || ["(?<=", "(?<!"].into_iter().flat_map(|start| program.split(start).skip(1));
-    match regex_failure(jq) {
-        Some("undefined error code") => behinds().next().is_some(),
-        Some("invalid pattern in look-behind") => {
-            behinds().any(|inside| inside.starts_with("(?>") || inside.contains("(?<!"))
-        }
-        _ => false,
-    }
+/// How `\R` is written in a program, and something like it.
+const LINE_END: &str = "\\\\R";
+const LINE_END_WRITTEN_OUT: &str = "(?:\\\\r\\\\n|[\\\\n-\\\\r])";
+
+/// Whether something that may begin with `\R` is repeated without a bound.
+fn repeats_line_ends(program: &str) -> bool {
+    let behind = program.split_once(LINE_END).map_or("", |(_, behind)| behind);
+    behind.contains(['*', '+']) || behind.contains(",}")
+}
+
+/// A program like this one without the flag and the line ends that jq has defects with.
+fn without_defects(program: &str) -> String {
+    program.replace("\"l\"", "null").replace(LINE_END, LINE_END_WRITTEN_OUT)
 }
 
 /// Whether `\K` stands in a program before the end of a group that is repeated.

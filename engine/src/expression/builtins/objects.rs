@@ -97,7 +97,7 @@ pub fn flatten(run: &mut Run<'_>, input: Value, arguments: Arguments<'_>) -> Don
         };
         run.allocate_items(1)?;
         match part {
-            Value::Array(_) if depth.as_f64() != Some(0.0) => {
+            Value::Array(_) if depth.compare(&Value::Int(0)).is_ne() => {
                 let Some(left) = depth.as_f64() else {
                     return Err(refuse_both(depth, &Value::Int(1), "cannot be subtracted"));
                 };

@@ -169,14 +169,14 @@ fn described(text: &str, found: &Found, names: &[Option<EcoString>], counted: &m
     let group = |(part, name): (&Option<(usize, usize)>, &Option<EcoString>)| {
         let name = Value::from(name.clone());
         let members = match *part {
-            Some((from, to)) if from < to => [
+            // Of an empty match every group is empty, where the match is: also one that a look around kept.
+            Some((from, to)) if from < to && whole.0 < whole.1 => [
                 ("offset", Value::from(place(from))),
                 ("length", length(from, to)),
                 ("string", Value::from(&text[from..to])),
                 ("name", name),
             ],
             Some((from, _)) => {
-                // Of an empty match every empty group is where the match is.
                 let at = if whole.0 == whole.1 { start } else { place(from) };
                 [("offset", Value::from(at)), ("string", Value::from("")), ("length", Value::Int(0)), ("name", name)]
             }

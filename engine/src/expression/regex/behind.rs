@@ -1,22 +1,21 @@
 //! What may stand behind: a look-behind matches a fixed number of characters, and only some things are allowed in it. jq
-//! refuses all others, so a pattern that works here works there.
+//! refuses all others, so a pattern that works here works there. Oniguruma's way of counting is followed, also where it shortens
+//! repetitions at the start of a look and not elsewhere.
 
-use super::parse::{Assert, Greed, Node, Parsed};
-use super::program::{fold, width};
+mod reduce;
+
+use reduce::{is_reduced, pieces};
+
+use super::parse::{Assert, Node, Parsed};
+
+/// The most characters that a look goes back.
+const LENGTH_MAX: u32 = 65_535;
 
 /// Refuses look-behinds that are not of one length.
 pub fn check(parsed: &Parsed) -> Result<(), String> {
-    each(parsed, &parsed.root)
-}
-
-fn each(parsed: &Parsed, node: &Node) -> Result<(), String> {
-    if let Node::Look(inside, look) = node
-        && look.behind
-        && !(allowed(inside, look.negative) && is_fixed(parsed, inside))
-    {
-        return Err("invalid pattern in look-behind".to_owned());
-    }
-    children(node).into_iter().try_for_each(|child| each(parsed, child))
+    let mut counting = Counting::new(parsed);
+    counting.untuned.fill(true);
+    counting.check(&parsed.root)
 }
 
 /// The nodes within a node; not what it calls.
@@ -32,7 +31,7 @@ pub fn children(node: &Node) -> Vec<&Node> {
         | Node::Any(_)
         | Node::Class(_)
         | Node::Assert(_)
-        | Node::Back(..)
+        | Node::Back { .. }
         | Node::Call(_)
         | Node::Keep
         | Node::Cluster
@@ -43,7 +42,7 @@ pub fn children(node: &Node) -> Vec<&Node> {
 fn allowed(node: &Node, negative: bool) -> bool {
     let own = match node {
         Node::Assert(assert) => !matches!(assert, Assert::TextEnd | Assert::LastLineEnd),
-        Node::Look(_, look) => look.behind,
+        Node::Look(_, look) => look.behind && (negative || !look.negative),
         Node::Capture(..) => !negative,
         Node::Cluster => false,
         _ => true,
@@ -51,94 +50,210 @@ fn allowed(node: &Node, negative: bool) -> bool {
     own && children(node).into_iter().all(|child| allowed(child, negative))
 }
 
-/// Whether it has one length. What can be empty whatever stands around it needs none: it holds everywhere.
-fn is_fixed(parsed: &Parsed, inside: &Node) -> bool {
-    let branches = match inside {
-        Node::Alternate(branches) => &branches[..],
-        one => std::slice::from_ref(one),
-    };
-    let widths = branches.iter().map(|branch| match branch {
-        Node::Concat(nodes) => of_sequence(parsed, nodes),
-        one => of_sequence(parsed, std::slice::from_ref(one)),
-    });
-    let min = widths.clone().map(|(min, _)| min).min().unwrap_or(0);
-    let holds = |(branch, (least, _)): (&Node, (u32, _))| least == 0 && is_sure(branch);
-    let holds_everywhere = !keeps(inside) && branches.iter().zip(widths.clone()).any(holds);
-    holds_everywhere || widths.into_iter().all(|(_, max)| max == Some(min))
-}
-
-/// Whether `\K` is in it.
-fn keeps(node: &Node) -> bool {
-    matches!(node, Node::Keep) || children(node).into_iter().any(keeps)
-}
-
-/// Whether nothing that it asks of a place, and no group, stands in the way of its fewest characters, as Oniguruma counts: not even
-/// in what may be left out.
-fn is_sure(node: &Node) -> bool {
-    match node {
-        Node::Assert(_) | Node::Look(..) | Node::Capture(..) => false,
-        Node::Concat(nodes) => nodes.iter().all(is_sure),
-        Node::Alternate(branches) => {
-            let min = branches.iter().map(|branch| width(branch).0).min();
-            branches.iter().any(|branch| Some(width(branch).0) == min && is_sure(branch))
-        }
-        Node::Repeat(inside, ..) | Node::Atomic(inside) => is_sure(inside),
-        _ => true,
-    }
-}
-
-/// The width of a branch. Repetitions of one character that it begins with count with their fewest, for more of them change
-/// nothing; up to the first that must be there.
-fn of_sequence(parsed: &Parsed, nodes: &[Node]) -> (u32, Option<u32>) {
-    let (mut min, mut max, mut leads) = (0_u32, Some(0_u32), true);
-    for (place, node) in nodes.iter().enumerate() {
-        let (least, most) = match node {
-            Node::Repeat(one, least, most, greed)
-                if leads && is_reduced(one, (*least, *most), *greed, &nodes[place + 1..]) =>
-            {
-                leads = *least == 0;
-                (*least, Some(*least))
-            }
-            Node::Back(numbers, _) => referred(parsed, numbers),
-            Node::Call(number) => referred(parsed, &[*number]),
-            other => width(other),
+/// The groups that a pattern refers to.
+fn referred(parsed: &Parsed) -> Vec<bool> {
+    let mut referred = vec![false; parsed.groups.len() + 1];
+    let mut open = vec![&parsed.root];
+    while let Some(node) = open.pop() {
+        let numbers = match node {
+            Node::Back { groups, .. } => &groups[..],
+            Node::Call(number) | Node::If(number, ..) => std::slice::from_ref(number),
+            _ => &[],
         };
-        leads = leads && matches!(node, Node::Repeat(..));
-        min = min.saturating_add(least);
-        max = max.zip(most).and_then(|(max, most)| max.checked_add(most));
+        numbers.iter().for_each(|number| referred[*number] = true);
+        open.extend(children(node));
     }
-    (min, max)
+    referred
 }
 
-/// Not where more characters are taken for good, which Oniguruma does by itself before a character that the repeated one is not.
-fn is_reduced(one: &Node, (least, most): (u32, Option<u32>), greed: Greed, behind: &[Node]) -> bool {
-    let simple = match one {
-        Node::Char(..) | Node::Any(_) | Node::Back(..) => true,
-        Node::Class(class) => !class.holds_several,
-        _ => false,
-    };
-    let for_good = greed == Greed::Greedy && most.is_none() && least <= 1;
-    simple && greed != Greed::Possessive && !(for_good && behind.first().is_some_and(|next| are_exclusive(one, next)))
+/// The fewest and the most characters that something matches, and whether nothing that it asks of a place, and no group, stands in
+/// the way of the fewest.
+#[derive(Clone, Copy)]
+struct Length {
+    min: u32,
+    max: Option<u32>,
+    is_sure: bool,
 }
 
-/// Whether no character is both; those of the Latin alphabets are tried.
-fn are_exclusive(one: &Node, next: &Node) -> bool {
-    const TRIED_MAX: u32 = 0x250;
-    let is = |node: &Node, c: char| match node {
-        Node::Char(own, folded) => *own == c || (*folded && fold(*own) == fold(c)),
-        Node::Class(class) => class.has(c),
-        _ => true,
-    };
-    let next = match next {
-        Node::Repeat(inside, 1.., ..) => inside,
-        next => next,
-    };
-    (0..TRIED_MAX).filter_map(char::from_u32).all(|c| !(is(one, c) && is(next, c)))
+impl Length {
+    const fn exactly(chars: u32) -> Length {
+        Length { min: chars, max: Some(chars), is_sure: true }
+    }
+
+    const UNKNOWN: Length = Length { min: 0, max: None, is_sure: false };
+
+    fn then(self, next: Length) -> Length {
+        let max = self.max.zip(next.max).and_then(|(a, b)| a.checked_add(b));
+        Length { min: self.min.saturating_add(next.min), max, is_sure: self.is_sure && next.is_sure }
+    }
+
+    fn or(self, other: Length) -> Length {
+        let is_sure = (self.is_sure && self.min <= other.min) || (other.is_sure && other.min <= self.min);
+        Length { min: self.min.min(other.min), max: self.max.zip(other.max).map(|(a, b)| a.max(b)), is_sure }
+    }
 }
 
-/// The width of the groups that a reference means.
-fn referred(parsed: &Parsed, numbers: &[usize]) -> (u32, Option<u32>) {
-    let group = |number: &usize| parsed.groups.get(number.wrapping_sub(1)).and_then(Option::as_ref);
-    let widths = numbers.iter().filter_map(group).map(width);
-    widths.reduce(|(a, b), (c, d)| (a.min(c), b.zip(d).map(|(b, d)| b.max(d)))).unwrap_or((0, None))
+/// Counts characters. `None` for what is refused whatever its length.
+pub struct Counting<'p> {
+    parsed: &'p Parsed,
+    referred: Vec<bool>,
+    /// Groups that were counted before: they may call each other many times.
+    known: Vec<Option<Length>>,
+    /// Groups around the place that is looked at, or being counted.
+    open: Vec<usize>,
+    /// Groups behind the place that is looked at. Their letters in either case have no length yet.
+    untuned: Vec<bool>,
+    within_untuned: bool,
+}
+
+impl<'p> Counting<'p> {
+    pub fn new(parsed: &'p Parsed) -> Counting<'p> {
+        let count = parsed.groups.len() + 1;
+        Counting {
+            parsed,
+            referred: referred(parsed),
+            known: vec![None; count],
+            open: Vec::new(),
+            untuned: vec![false; count],
+            within_untuned: false,
+        }
+    }
+
+    /// Refuses what is wrong in a node, in the order in which Oniguruma looks through a pattern.
+    fn check(&mut self, node: &Node) -> Result<(), String> {
+        if let Node::Capture(number, _) = node {
+            self.open.push(*number);
+        }
+        children(node).into_iter().try_for_each(|child| self.check(child))?;
+        if let Node::Capture(number, _) = node {
+            self.open.pop();
+            self.untuned[*number] = false;
+        }
+        match node {
+            Node::Look(inside, look) if look.behind && !(allowed(inside, look.negative) && self.is_right(inside)) => {
+                Err("invalid pattern in look-behind".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it has one length, or needs none.
+    fn is_right(&mut self, inside: &Node) -> bool {
+        let Some(length) = self.of_look(inside) else { return false };
+        let is_near = length.max.unwrap_or(length.min) <= LENGTH_MAX;
+        is_near && (length.max == Some(length.min) || self.is_always(inside))
+    }
+
+    /// Whether what stands in a look-behind may be empty whatever is around it, so that the look always holds.
+    pub fn is_always(&mut self, inside: &Node) -> bool {
+        let empty = |length: Length| length.min == 0 && length.is_sure;
+        self.of_look(inside).is_some_and(empty) && !self.is_used(inside)
+    }
+
+    /// Whether the rest of the pattern depends on it: on where the match begins, or on a group in it.
+    fn is_used(&self, inside: &Node) -> bool {
+        let own = match inside {
+            Node::Keep => true,
+            Node::Capture(number, _) => self.referred[*number],
+            _ => false,
+        };
+        own || children(inside).into_iter().any(|child| self.is_used(child))
+    }
+
+    fn of_look(&mut self, inside: &Node) -> Option<Length> {
+        match inside {
+            Node::Alternate(branches) => self.of_any(branches, Counting::of_branch),
+            one => self.of_branch(one),
+        }
+    }
+
+    /// Repetitions of one thing that a branch begins with count with their fewest, for more of them change nothing; up to the first
+    /// that must be there. Several of which nothing is left are an error of Oniguruma's.
+    fn of_branch(&mut self, branch: &Node) -> Option<Length> {
+        let pieces = pieces(branch);
+        let (mut total, mut leads) = (Length::exactly(0), true);
+        for (place, piece) in pieces.iter().enumerate() {
+            let own = match piece {
+                Node::Repeat(one, least, most, greed)
+                    if leads && is_reduced(one, (*least, *most), *greed, &pieces[place + 1..]) =>
+                {
+                    leads = *least == 0;
+                    self.repeated(one, *least, Some(*least))?
+                }
+                other => {
+                    leads = false;
+                    self.of(other)?
+                }
+            };
+            total = total.then(own);
+        }
+        (!leads || pieces.len() == 1).then_some(total)
+    }
+
+    fn of(&mut self, node: &Node) -> Option<Length> {
+        Some(match node {
+            Node::Empty | Node::Keep => Length::exactly(0),
+            Node::Assert(_) | Node::Look(..) => {
+                let is_sure = matches!(node, Node::Look(inside, look) if look.behind && self.is_always(inside));
+                Length { is_sure, ..Length::exactly(0) }
+            }
+            Node::Char(_, folded) if *folded && self.within_untuned => return None,
+            // Of such a character the other forms are not looked for, but counted.
+            Node::Class(class) if class.holds_several => Length { min: 1, max: Some(3), is_sure: true },
+            Node::Char(..) | Node::Any(_) | Node::Class(_) => Length::exactly(1),
+            Node::LineEnd => Length { min: 1, max: Some(2), is_sure: true },
+            Node::Cluster => Length::UNKNOWN,
+            Node::Concat(nodes) => {
+                let mut total = Length::exactly(0);
+                for node in nodes {
+                    total = total.then(self.of(node)?);
+                }
+                total
+            }
+            Node::Alternate(branches) => self.of_any(branches, Counting::of)?,
+            Node::Repeat(inside, least, most, _) => self.repeated(inside, *least, *most)?,
+            Node::Atomic(inside) => self.of(inside)?,
+            Node::If(_, yes, no) => {
+                let yes = self.of(yes)?;
+                Length { is_sure: false, ..yes }.or(self.of(no)?)
+            }
+            Node::Capture(number, _) | Node::Call(number) => self.of_group(number)?,
+            Node::Back { within: true, .. } => Length { is_sure: false, ..Length::exactly(0) },
+            Node::Back { groups, .. } => self.of_any(groups, Counting::of_group)?,
+        })
+    }
+
+    fn repeated(&mut self, inside: &Node, least: u32, most: Option<u32>) -> Option<Length> {
+        if most == Some(0) {
+            return Some(Length::exactly(0));
+        }
+        let once = self.of(inside)?;
+        let max = once.max.zip(most).and_then(|(once, most)| once.checked_mul(most));
+        Some(Length { min: once.min.saturating_mul(least), max, ..once })
+    }
+
+    fn of_any<T>(&mut self, ways: &[T], of: impl Fn(&mut Self, &T) -> Option<Length>) -> Option<Length> {
+        let mut length: Option<Length> = None;
+        for way in ways {
+            let own = of(self, way)?;
+            length = Some(length.map_or(own, |length| length.or(own)));
+        }
+        length
+    }
+
+    fn of_group(&mut self, number: &usize) -> Option<Length> {
+        let inside = number.checked_sub(1).and_then(|place| self.parsed.groups.get(place)?.as_ref());
+        let Some(inside) = inside.filter(|_| !self.open.contains(number)) else { return Some(Length::UNKNOWN) };
+        if self.known[*number].is_some() {
+            return self.known[*number];
+        }
+        self.open.push(*number);
+        let before = self.within_untuned;
+        self.within_untuned = before || self.untuned[*number];
+        let length = self.of(inside).map(|length| Length { is_sure: false, ..length });
+        self.within_untuned = before;
+        self.open.pop();
+        self.known[*number] = length;
+        length
+    }
 }

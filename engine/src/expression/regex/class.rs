@@ -109,6 +109,11 @@ impl Class {
         }
     }
 
+    /// Whether it holds nothing but ASCII. The ranges must be in order.
+    pub fn is_ascii(&self) -> bool {
+        self.ranges.last().is_none_or(|(_, last)| last.is_ascii())
+    }
+
     /// Whether it holds a character. The ranges must be in order.
     pub fn has(&self, c: char) -> bool {
         let place = self.ranges.partition_point(|(_, to)| *to < c);

@@ -1,6 +1,7 @@
 //! A pattern to a tree.
 
 mod escape;
+mod repeat;
 mod set;
 
 use ecow::EcoString;
@@ -22,6 +23,7 @@ pub enum Node {
     Any(bool),
     Class(Class),
     Assert(Assert),
+    /// Of one: a group with options of its own.
     Concat(Vec<Node>),
     Alternate(Vec<Node>),
     Repeat(Box<Node>, u32, Option<u32>, Greed),
@@ -30,7 +32,12 @@ pub enum Node {
     Look(Box<Node>, Look),
     Atomic(Box<Node>),
     /// What one of the groups matched, the last of them first.
-    Back(Vec<usize>, bool),
+    Back {
+        groups: Vec<usize>,
+        folded: bool,
+        /// It stands in one of them.
+        within: bool,
+    },
     Call(usize),
     If(usize, Box<Node>, Box<Node>),
     /// The match begins here.
@@ -282,7 +289,7 @@ impl<'a> Parser<'a> {
                 if !node.is_repeatable() {
                     return wrong("target of repeat operator is invalid");
                 }
-                nodes.push(Node::Repeat(Box::new(node), min, max, greed));
+                nodes.push(repeat::repeated(node, min, max, greed));
             }
         }
     }
@@ -425,8 +432,7 @@ impl<'a> Parser<'a> {
                 Some(':') => {
                     let inside = self.inside()?;
                     self.options = before;
-                    // A group with options is a group, also around a mere place.
-                    return Ok(Some(if inside.is_repeatable() { inside } else { Node::Concat(vec![inside]) }));
+                    return Ok(Some(Node::Concat(vec![inside])));
                 }
                 Some(_) => return wrong("undefined group option"),
                 None => return wrong("end pattern in group"),

@@ -1,5 +1,6 @@
 //! A tree to instructions.
 
+use super::behind::Counting;
 use super::class::Class;
 use super::parse::{Assert, Greed, Look, Node, Parsed};
 
@@ -63,6 +64,7 @@ struct Compiler<'p> {
     code: Vec<Op>,
     slots: usize,
     parsed: &'p Parsed,
+    behind: Counting<'p>,
     /// Where a called group begins.
     called: Vec<Option<usize>>,
     calls: Vec<(usize, usize)>,
@@ -87,6 +89,7 @@ pub fn compile(parsed: &Parsed) -> Result<Program, String> {
         code: Vec::new(),
         slots: 2 * (groups + 1),
         parsed,
+        behind: Counting::new(parsed),
         called: vec![None; groups + 1],
         calls: Vec::new(),
     };
@@ -104,8 +107,6 @@ pub fn compile(parsed: &Parsed) -> Result<Program, String> {
 pub fn width(node: &Node) -> (u32, Option<u32>) {
     match node {
         Node::Empty | Node::Assert(_) | Node::Look(..) | Node::Keep => (0, Some(0)),
-        // Counted only: of such a character the other forms are not looked for.
-        Node::Class(class) if class.holds_several => (1, Some(3)),
         Node::Char(..) | Node::Any(_) | Node::Class(_) => (1, Some(1)),
         Node::Concat(nodes) => nodes.iter().map(width).fold((0, Some(0)), |(min, max), (least, most)| {
             (min.saturating_add(least), max.and_then(|max: u32| max.checked_add(most?)))
@@ -122,7 +123,7 @@ pub fn width(node: &Node) -> (u32, Option<u32>) {
         }
         Node::Capture(_, node) | Node::Atomic(node) => width(node),
         Node::If(_, yes, no) => width(&Node::Alternate(vec![(**yes).clone(), (**no).clone()])),
-        Node::Back(..) | Node::Call(_) | Node::Cluster => (0, None),
+        Node::Back { .. } | Node::Call(_) | Node::Cluster => (0, None),
         Node::LineEnd => (1, Some(2)),
     }
 }
@@ -165,7 +166,7 @@ impl Compiler<'_> {
                 self.node(inside)?;
                 self.emit(Op::Cut(register))?;
             }
-            Node::Back(numbers, folded) => _ = self.emit(Op::Back(numbers.clone(), *folded))?,
+            Node::Back { groups, folded, .. } => _ = self.emit(Op::Back(groups.clone(), *folded))?,
             Node::Call(number) => {
                 let at = self.emit(Op::Call(0))?;
                 self.calls.push((at, *number));
@@ -278,6 +279,12 @@ impl Compiler<'_> {
     }
 
     fn look(&mut self, inside: &Node, look: Look) -> Result<(), String> {
+        if look.behind && self.behind.is_always(inside) {
+            if look.negative {
+                self.emit(Op::Class(Class::default()))?;
+            }
+            return Ok(());
+        }
         let register = self.register();
         let place = self.register();
         let start = self.emit(Op::LookStart(register, None))?;

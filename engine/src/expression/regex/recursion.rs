@@ -153,7 +153,7 @@ impl Search<'_> {
             Node::Atomic(inside) => self.moves(inside),
             Node::Capture(number, _) | Node::Call(number) => self.group_moves(*number),
             // A group that a reference stands in has not matched yet.
-            Node::Back(numbers, _) => numbers
+            Node::Back { groups, .. } => groups
                 .iter()
                 .all(|number| !self.passed.get(*number).is_some_and(|passed| *passed) && self.group_moves(*number)),
         }

@@ -27,7 +27,7 @@ impl Parser<'_> {
                 if numbers.is_empty() {
                     return Err(format!("undefined name <{text}> reference"));
                 }
-                Node::Back(numbers, self.options.ignore_case)
+                self.back(numbers)
             }
             'g' if self.rest.starts_with(['<', '\'']) => {
                 let text = self.reference()?;
@@ -39,7 +39,8 @@ impl Parser<'_> {
                 let numbers = self.relative(&text).or(zero).map_or_else(named, |number| vec![number]);
                 if numbers.len() != 1 {
                     let wrong = if numbers.is_empty() {
-                        format!("undefined name <{text}> reference")
+                        let is_number = text.parse::<i64>().is_ok();
+                        format!("undefined {} <{text}> reference", if is_number { "group" } else { "name" })
                     } else {
                         format!("multiplex definition name <{text}> call")
                     };
@@ -59,6 +60,12 @@ impl Parser<'_> {
                 }
             },
         })
+    }
+
+    fn back(&self, groups: Vec<usize>) -> Node {
+        let is_open = |number: &usize| self.groups.get(number - 1).is_some_and(Option::is_none);
+        let within = groups.iter().any(is_open);
+        Node::Back { groups, folded: self.options.ignore_case, within }
     }
 
     /// What stands in `<…>` or `'…'`.
@@ -86,7 +93,7 @@ impl Parser<'_> {
                 return wrong("invalid backref number/name");
             }
             self.rest = &self.rest[more..];
-            return Ok(Node::Back(vec![number], self.options.ignore_case));
+            return Ok(self.back(vec![number]));
         }
         if first >= '8' {
             return Ok(self.char(first));

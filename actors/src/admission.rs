@@ -10,8 +10,9 @@ use trinity_engine::input::{ShardInput, SourceEvent};
 /// What each shard takes of events, in their order; the place in the list is the number of the shard.
 #[must_use]
 pub fn by_shard(events: Vec<SourceEvent>, shards: u16) -> Vec<Vec<ShardInput>> {
-    let mut by_shard: Vec<Vec<ShardInput>> = Vec::new();
-    by_shard.resize_with(usize::from(shards), Vec::new);
+    // Half as many again as an even share: few lists have to grow, and those of few events take no memory before they need it.
+    let share = events.len() / usize::from(shards.max(1)) * 3 / 2;
+    let mut by_shard: Vec<Vec<ShardInput>> = (0..shards).map(|_| Vec::with_capacity(share)).collect();
     for SourceEvent { event, origin, .. } in events {
         let shard = ShardId::of_key(event.partition_key().as_bytes(), shards);
         by_shard[usize::from(shard.0)].push(ShardInput::Event { event, origin });

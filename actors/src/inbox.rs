@@ -35,6 +35,8 @@ impl<P> Default for Inbox<P> {
 impl<P> Inbox<P> {
     /// Queues inputs for `shard`.
     pub fn push(&mut self, shard: &Shard, inputs: impl IntoIterator<Item = ShardInput>) {
+        let inputs = inputs.into_iter();
+        self.inputs.reserve(inputs.size_hint().0);
         for input in inputs {
             if !shard.is_open() && matches!(input, ShardInput::Note { .. }) {
                 self.notes.push_back(input);

@@ -6,6 +6,7 @@
 mod bury;
 mod decimal;
 mod map;
+mod nest;
 mod number;
 mod order;
 mod parse;

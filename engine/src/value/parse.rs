@@ -4,6 +4,7 @@ use std::fmt;
 
 use ecow::EcoString;
 
+use super::nest::Nest;
 use super::{Array, Decimal, Map, Value};
 
 /// What a document may be at most.
@@ -61,27 +62,6 @@ impl Keys {
     }
 }
 
-/// What is open, the innermost apart from the others: most documents are flat, and need no list.
-#[derive(Default)]
-struct Nest {
-    innermost: Option<Open>,
-    others: Vec<Open>,
-}
-
-impl Nest {
-    fn depth(&self) -> usize {
-        self.others.len() + usize::from(self.innermost.is_some())
-    }
-
-    fn push(&mut self, open: Open) {
-        self.others.extend(self.innermost.replace(open));
-    }
-
-    fn pop(&mut self) -> Option<Open> {
-        std::mem::replace(&mut self.innermost, self.others.pop())
-    }
-}
-
 struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -117,7 +97,7 @@ fn is_plain(text: &str) -> bool {
 
 impl Parser<'_> {
     fn document(&mut self, depth_max: usize) -> Result<Value, String> {
-        let mut open = Nest::default();
+        let mut open = Nest::new();
         loop {
             // A value starts here.
             let mut value = match self.skip() {
@@ -152,7 +132,7 @@ impl Parser<'_> {
             };
             // It ended: put it where it belongs, and close what ends with it.
             loop {
-                match open.innermost.as_mut() {
+                match open.innermost() {
                     None => {
                         return if self.skip().is_none() { Ok(value) } else { Err(self.unexpected("the end")) };
                     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::nest::Nest;
 use super::number::{format_f64, format_i64};
 use super::{Map, Value};
 
@@ -34,7 +35,7 @@ impl Value {
 
     /// Writes until `out` holds `most` bytes or `values` of them are written, which are counted down; whether all went in.
     pub fn write_limited(&self, out: &mut Vec<u8>, most: usize, values: &mut u64, indent: Option<usize>) -> bool {
-        let mut open: Vec<Open<'_>> = Vec::new();
+        let mut open = Nest::new();
         let mut value = self;
         loop {
             if out.len() > most || *values == 0 {
@@ -54,8 +55,8 @@ impl Value {
                 Value::Array(list) => {
                     out.push(b'[');
                     open.push(Open::Array(list.iter()));
-                    line(out, indent, open.len());
-                    if let Some(Open::Array(rest)) = open.last_mut()
+                    line(out, indent, open.depth());
+                    if let Some(Open::Array(rest)) = open.innermost()
                         && let Some(first) = rest.next()
                     {
                         value = first;
@@ -65,7 +66,7 @@ impl Value {
                 Value::Object(map) => {
                     out.push(b'{');
                     open.push(Open::Object(map, 1));
-                    line(out, indent, open.len());
+                    line(out, indent, open.depth());
                     if let Some((key, first)) = map.at(0) {
                         write_key(key, out, indent);
                         value = first;
@@ -82,10 +83,10 @@ impl Value {
 }
 
 /// Closes what has ended; the next value to write.
-fn next<'a>(open: &mut Vec<Open<'a>>, out: &mut Vec<u8>, indent: Option<usize>) -> Option<&'a Value> {
+fn next<'a>(open: &mut Nest<Open<'a>>, out: &mut Vec<u8>, indent: Option<usize>) -> Option<&'a Value> {
     loop {
-        let depth = open.len();
-        match open.last_mut()? {
+        let depth = open.depth();
+        match open.innermost()? {
             Open::Array(rest) => {
                 if let Some(value) = rest.next() {
                     out.push(b',');

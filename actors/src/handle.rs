@@ -360,6 +360,7 @@ impl Handle {
         let by_shard = by_shard(events, self.0.shards);
         let used = by_shard.iter().filter(|inputs| !inputs.is_empty()).count();
         let (mut parts, durable) = Part::split(used, permit, line);
+        // Or the first shard's step might be committed before the others were sent theirs.
         let _hold = self.0.directory.hold();
         for (shard, inputs) in (0..self.0.shards).map(ShardId).zip(by_shard) {
             if !inputs.is_empty()

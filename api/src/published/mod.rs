@@ -5,7 +5,9 @@ pub(crate) mod to_sinks;
 
 use std::ops::ControlFlow;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use tokio::task::JoinError;
 use trinity_actors::journal::{JournalError, Place, Reader};
 use trinity_engine::value::Value;
 use trinity_engine::wire;
@@ -30,11 +32,6 @@ pub(crate) struct Position {
 impl Position {
     /// Before everything: blocks count from 1.
     pub const BEGIN: Position = Position { place: Place { block: 0, index: 0 }, number: 0 };
-
-    /// The place of its record.
-    pub const fn place(self) -> Place {
-        self.place
-    }
 }
 
 impl std::fmt::Display for Position {
@@ -148,6 +145,20 @@ impl Scan<'_> {
         }
         Ok(found)
     }
+}
+
+/// As [`Scan::forward`], without holding up a thread that serves: at once when it is a matter of what was just committed, else
+/// beside these threads.
+pub(crate) async fn forward(
+    reader: Reader,
+    library: Arc<Library>,
+    filter: Filter,
+    limit: usize,
+    after: Option<Position>,
+) -> Result<Result<Found, JournalError>, JoinError> {
+    let at_once = after.is_some_and(|after| reader.is_recent(after.place));
+    let scan = move || Scan { reader: &reader, library: &library, filter: &filter, limit }.forward(after);
+    if at_once { Ok(scan()) } else { tokio::task::spawn_blocking(scan).await }
 }
 
 /// A place right before another, `None` at the begin: [`Reader::records_forward`] goes on after a place.

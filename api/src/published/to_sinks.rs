@@ -14,7 +14,7 @@ use trinity_engine::value::Value;
 use trinity_ingest::binding;
 use trinity_ingest::config::MatchConfig;
 
-use super::{Filter, Position, Scan, newest};
+use super::{Filter, Position, newest};
 use crate::library::Definitions;
 use crate::metadata::MetadataError;
 use crate::outlet::{SecondTry, letter};
@@ -98,10 +98,7 @@ impl Feeder {
         };
         let (reader, library) = (self.node.reader().clone(), self.definitions.library());
         let filter = Filter { event_type: Some(self.matches.event_type.clone()), lifecycle: true, emitted: false };
-        let found = tokio::task::spawn_blocking(move || {
-            Scan { reader: &reader, library: &library, filter: &filter, limit: BATCH }.forward(Some(after))
-        })
-        .await??;
+        let found = super::forward(reader, library, filter, BATCH, Some(after)).await??;
         let end = found.next.or(found.seen).unwrap_or(after);
         if !found.events.is_empty() {
             let events: Vec<Value> = found.events.into_iter().map(|(_, event)| event).collect();

@@ -86,7 +86,7 @@ pub(super) async fn list(
     Ok(Answer::list(items, found.next.map(|position| cursor(list, position))).into_response())
 }
 
-/// At once when it is a matter of what was just committed, else beside the threads that serve.
+/// Without holding up a thread that serves.
 async fn scan(
     api: &Shared,
     filter: Filter,
@@ -95,15 +95,13 @@ async fn scan(
     forward: bool,
 ) -> Result<Found, Problem> {
     let (reader, library) = (api.node.reader().clone(), api.definitions.library());
-    let at_once = forward && position.is_some_and(|position| reader.is_recent(position.place()));
-    let scan = move || {
-        let scan = Scan { reader: &reader, library: &library, filter: &filter, limit };
-        if forward { scan.forward(position) } else { scan.back(position) }
+    let found = if forward {
+        published::forward(reader, library, filter, limit, position).await
+    } else {
+        let scan = move || Scan { reader: &reader, library: &library, filter: &filter, limit }.back(position);
+        tokio::task::spawn_blocking(scan).await
     };
-    if at_once {
-        return Ok(scan()?);
-    }
-    Ok(tokio::task::spawn_blocking(scan).await.map_err(|error| Problem::internal(&error))??)
+    Ok(found.map_err(|error| Problem::internal(&error))??)
 }
 
 /// A client that follows.

@@ -121,6 +121,8 @@ fn composed(out: &mut String, asked: Asked, date: &Parts, format: &str, zone: &s
 fn convert(date: &Parts, conversion: char, asked: Asked, zone: &str, out: &mut String) -> bool {
     let [day, month] = [(&DAYS[..], date.weekday), (&MONTHS[..], date.month)]
         .map(|(names, place)| usize::try_from(place).ok().and_then(|place| names.get(place)).copied().unwrap_or("?"));
+    // The C library keeps years from 1900 on in 32 bits.
+    let since_1900 = (date.year - 1900) as i32;
     let upper = asked.upper || asked.swap;
     let hour12 = match date.hour {
         0 => 12,
@@ -156,9 +158,8 @@ fn convert(date: &Parts, conversion: char, asked: Asked, zone: &str, out: &mut S
         'P' => text(out, asked, if date.hour < 12 { "am" } else { "pm" }, false),
         'r' => composed(out, asked, date, "%I:%M:%S %p", zone),
         'R' => composed(out, asked, date, "%H:%M", zone),
-        // The C library keeps years from 1900 on in 32 bits.
         's' => {
-            let year = i64::from((date.year - 1900) as i32) + 1900;
+            let year = i64::from(since_1900) + 1900;
             number(out, asked, Parts { year, ..*date }.checked_seconds().unwrap_or(-1), 1, '0');
         }
         'S' => number(out, asked, date.second, 2, '0'),
@@ -169,8 +170,7 @@ fn convert(date: &Parts, conversion: char, asked: Asked, zone: &str, out: &mut S
         'V' => number(out, asked, week_of_iso(date).1, 2, '0'),
         'w' => number(out, asked, date.weekday, 1, '0'),
         'W' => number(out, asked, (date.yearday + 7 - (date.weekday + 6) % 7) / 7, 2, '0'),
-        // From the same 32 bits.
-        'y' => number(out, asked, i64::from(((date.year - 1900) as i32).rem_euclid(100)), 2, '0'),
+        'y' => number(out, asked, i64::from(since_1900.rem_euclid(100)), 2, '0'),
         'Y' => number(out, asked, date.year, 1, '0'),
         'z' => {
             let mut offset = String::from("+");
